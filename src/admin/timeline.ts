@@ -1,0 +1,46 @@
+import { sql } from 'kysely'
+import type { Database } from '../db/pool.ts'
+
+/** One thing that happened to a person, with the milliseconds since the one before and since the cut it follows. */
+export interface TimelineItem {
+  readonly at: Date
+  readonly kind: 'event' | 'cut' | 'entitled' | 'granted' | 'closed' | 'attempt' | 'delivered'
+  /** Since the item before. */
+  readonly ms: number
+  /** Since the last lifecycle event. */
+  readonly sinceEventMs: number | null
+  readonly server: string | null
+  readonly detail: Readonly<Record<string, unknown>>
+}
+
+const mostItems = 1_000
+
+/** Events, cuts, entitlements, grants, attempts and deliveries of one person, in time order; the newest thousand. */
+export async function readTimeline(db: Database, userId: string): Promise<TimelineItem[]> {
+  const { rows } = await sql<Omit<TimelineItem, 'ms' | 'sinceEventMs'> & { us: number }>`
+    select at, kind, server, detail, extract(epoch from at) * 1000 as us from (
+      select recorded_at as at, 0 as rank, 'event' as kind, null as server, seq as tie,
+        jsonb_build_object('id', id, 'kind', kind, 'source', source, 'occurredAt', occurred_at) || detail as detail
+      from lifecycle_event where user_id = ${userId}
+      union all
+      select l.recorded_at, 1, l.kind, l.server_id, l.id,
+        jsonb_strip_nulls(jsonb_build_object('event', l.event_id, 'grant', l.grant_id, 'delivery', l.delivery_id, 'generation', l.generation, 'epoch', l.epoch)) || l.detail
+      from ledger_entry l where l.user_id = ${userId}
+      union all
+      select a.started_at, 2, 'attempt', d.server_id, 0,
+        jsonb_build_object('delivery', d.id, 'generation', a.generation, 'ms', a.ms, 'outcome', a.outcome, 'status', a.status, 'error', a.error)
+      from attempt a join delivery d on d.id = a.delivery_id where d.user_id = ${userId}
+      order by at desc, rank desc, tie desc limit ${mostItems}
+    ) items order by at, rank, tie`.execute(db)
+  let lastEvent: number | undefined
+  return rows.map(({ us, ...item }, index) => {
+    const at = Number(us)
+    if (item.kind === 'event') lastEvent = at
+    const round = (ms: number) => Math.round(ms * 10) / 10
+    return {
+      ...item,
+      ms: index === 0 ? 0 : round(at - Number(rows[index - 1]!.us)),
+      sinceEventMs: lastEvent === undefined ? null : round(at - lastEvent),
+    }
+  })
+}

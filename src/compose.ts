@@ -1,0 +1,303 @@
+import express, { type Express, type RequestHandler } from 'express'
+import { sql } from 'kysely'
+import { convergeProcessor } from '../workers/converge.ts'
+import { deliverProcessor } from '../workers/deliver.ts'
+import { startSweep } from '../workers/sweep.ts'
+import { healthRoutes } from './admin/health.ts'
+import { createMetrics } from './admin/metrics.ts'
+import { operationsApi } from './admin/operations.ts'
+import { type Config, ConfigError, type Keys, obtainKeys } from './config.ts'
+import { createEgress } from './connectors/egress.ts'
+import { createConnectors } from './connectors/registry.ts'
+import { type EmbeddedDatabase, startEmbedded } from './db/embedded/embedded.ts'
+import { verifyInstallation } from './db/installation.ts'
+import { migrateDatabase } from './db/migrate.ts'
+import { createDatabase, createPool } from './db/pool.ts'
+import { Drain } from './delivery/drain.ts'
+import { createServers } from './delivery/servers.ts'
+import { createDirectories } from './directory/directories.ts'
+import { createGroups } from './directory/groups.ts'
+import { createUsers } from './directory/users.ts'
+import { takeBehind } from './entitlement/behind.ts'
+import { createConverge } from './entitlement/converge.ts'
+import { createGate } from './entitlement/gate.ts'
+import { PolicyCache } from './entitlement/policy.ts'
+import { createRules } from './entitlement/rules.ts'
+import { Unavailable } from './errors.ts'
+import { type Listening, listen } from './http/listen.ts'
+import { problemEdge, sendProblem } from './http/problem.ts'
+import { requestLog } from './http/request-log.ts'
+import { createGrants } from './ledger/grants.ts'
+import type { Logger } from './log.ts'
+import { introspectionRoutes } from './oauth/introspection.ts'
+import { createBullQueue } from './queue/bullmq-queue.ts'
+import { createPostgresQueueBackend, migrateQueue } from './queue/postgres-backend.ts'
+import { createRedisQueueBackend } from './queue/redis-backend.ts'
+import { serviceProvider } from './scim/service-provider.ts'
+import { createSealer } from './secrets.ts'
+import { asUnavailable } from './unreachable.ts'
+
+/** `all` is everything in one process; the parts apart need a database of their own. */
+export type Role = 'all' | 'api' | 'worker'
+
+export interface Tenure {
+  readonly url: string
+  readonly keys: Keys
+  /** Rejects when something that we cannot go on without is gone for good. */
+  readonly failed: Promise<never>
+  /** Clean drain: requests under way and sends in flight finish or go back; nothing of ours runs afterwards. */
+  close(): Promise<void>
+}
+
+const requestGraceMs = 5_000
+const sendGraceMs = 11_000
+const verifyEveryMs = 1_000
+
+/** Builds the parts and hands them over: the one place, beside the command line, that knows everything. */
+export async function startTenure(config: Config, role: Role, log: Logger): Promise<Tenure> {
+  if (role !== 'all' && !config.databaseUrl) {
+    throw new ConfigError(`DATABASE_URL is required: tenure ${role} shares its database with other processes`)
+  }
+  const keys = obtainKeys(config)
+  const storage = await openStorage(config, role, log)
+  const closers: Array<() => Promise<unknown>> = [storage.close]
+  const closeAll = async () => {
+    while (closers.length > 0) {
+      await closers.pop()!().catch((error) => log.warn({ error }, 'tenure.close_failed'))
+    }
+  }
+  try {
+    const pool = createPool(storage.url, { max: 24, name: `tenure ${role}` })
+    const db = createDatabase(pool)
+    closers.push(() => db.destroy())
+
+    const queue = createBullQueue(
+      config.redisUrl
+        ? createRedisQueueBackend(config.redisUrl, log)
+        : createPostgresQueueBackend(createPool(storage.url, { max: 12, name: 'tenure queue', searchPath: 'bullmq' })),
+      log,
+    )
+    closers.push(() => queue.close())
+    const { hint } = queue
+    const metrics = createMetrics({ db, queue })
+    const egress = createEgress({ allowPrivateTargets: config.allowPrivateTargets })
+    closers.push(() => egress.close())
+    const connectors = createConnectors({ egress })
+    const sealer = createSealer(keys.secretKeys)
+    const policies = new PolicyCache(log)
+    const hintUser = (userId: string, lane: 'urgent' | 'normal') => hint('converge', lane, userId)
+
+    let listening: Listening | undefined
+    const publicUrl = () => config.publicUrl ?? listening!.url
+    const verification = await verify(() => verifyInstallation(db, sealer), log)
+    closers.push(verification.stop)
+
+    const app = createApp(log, metrics.noteRequest)
+    app.use(
+      healthRoutes({
+        db,
+        queue,
+        metrics,
+        adminKey: keys.adminKey,
+        needsQueue: role === 'worker',
+        isVerified: verification.isDone,
+      }),
+    )
+    if (role !== 'worker') {
+      const gate = createGate({ policies })
+      const directories = createDirectories({ db })
+      const users = createUsers({ db, hintUser })
+      const groups = createGroups({ db, hintUser })
+      const servers = createServers({ db, connectors, sealer })
+      const grants = createGrants({ db, gate })
+      const rules = createRules({ db, onChange: (directoryId) => hintBehind(directoryId) })
+      /** Each surface asks for itself, to refuse in its own words. */
+      const requireReady: RequestHandler = (_req, _res, next) =>
+        next(verification.isDone() ? undefined : new Unavailable('Not ready yet'))
+      app.use(serviceProvider({ directories, users, groups, publicUrl, requireReady }))
+      app.use(introspectionRoutes({ db, gate, servers, adminKey: keys.adminKey, issuer: publicUrl, requireReady }))
+      app.use(
+        operationsApi({
+          adminKey: keys.adminKey,
+          connectors,
+          db,
+          directories,
+          egress,
+          grants,
+          hint,
+          publicUrl,
+          queue,
+          requireReady,
+          rules,
+          servers,
+          users,
+        }),
+      )
+    }
+    app.use((_req, res) => sendProblem(res, { status: 404, title: 'Not Found' }))
+    app.use(problemEdge)
+
+    listening = await listen(app, config)
+    // Not before the database has proved to be ours: workers would send, and write down what they could not open.
+    const working = role === 'api' ? undefined : verification.done.then(startWorkers)
+    const stopWorkers = async () => {
+      if (working && verification.isDone()) await (await working)()
+    }
+    closers.push(() => Promise.all([listening!.close(requestGraceMs), stopWorkers()]))
+
+    log.info(
+      {
+        role,
+        url: listening.url,
+        publicUrl: publicUrl(),
+        queue: queue.backend,
+        database: config.databaseUrl ? 'DATABASE_URL' : 'embedded',
+        ...(keys.adminKeyFile ? { adminKeyFile: keys.adminKeyFile } : {}),
+      },
+      'tenure.started',
+    )
+    return { url: listening.url, keys, failed: Promise.race([storage.failed, verification.failed]), close: closeAll }
+
+    async function startWorkers(): Promise<() => Promise<void>> {
+      const hintServer = (serverId: string, lane: 'urgent' | 'normal') => hint('deliver', lane, serverId)
+      const drain = new Drain({
+        db,
+        connectorFor: connectors.for,
+        sealer,
+        log,
+        hintServer,
+        onAttempt: (claim, outcome, _settled, ms) => metrics.noteAttempt(claim.serverId, outcome.kind, ms),
+      })
+      const stopWork = await queue.work({
+        converge: convergeProcessor({
+          db,
+          converge: createConverge({ db, policies }),
+          tellNow: (userId, serverIds) => drain.tellNow(userId, serverIds),
+          hintServer,
+          log,
+        }),
+        deliver: deliverProcessor({ drain }),
+      })
+      const stopSweep = startSweep({ db, hint, log })
+      return async () => {
+        await stopSweep()
+        await Promise.all([drain.stop(sendGraceMs), stopWork()])
+      }
+    }
+
+    /** A policy change is told at once to the first who are behind on it; the sweep takes the rest. */
+    function hintBehind(directoryId: string): void {
+      takeBehind(db, { limit: 1_000, againSeconds: 10, directoryId }).then(
+        (behind) => {
+          for (const { userId, lane } of behind) hintUser(userId, lane)
+        },
+        (error) => log.warn({ directoryId, error }, 'policy.fan_out_left_to_sweep'),
+      )
+    }
+  } catch (error) {
+    await closeAll()
+    throw error
+  }
+}
+
+interface Storage {
+  readonly url: string
+  readonly failed: Promise<never>
+  close(): Promise<void>
+}
+
+/** The database to work with; `all` brings it to the newest schema first, the parts leave that to `tenure migrate`. */
+async function openStorage(config: Config, role: Role, log: Logger): Promise<Storage> {
+  if (config.databaseUrl) {
+    if (role === 'all') await migrate(config, log)
+    return { url: config.databaseUrl, failed: new Promise(() => {}), close: async () => {} }
+  }
+  const embedded: EmbeddedDatabase = await startEmbedded({ home: config.home, log })
+  try {
+    await migrateAll(embedded.ownerUrl, embedded.url, log)
+  } catch (error) {
+    await embedded.stop()
+    throw error
+  }
+  const failed = embedded.exited.then(() => new Promise<never>(() => {}))
+  failed.catch(() => {})
+  return { url: embedded.url, failed, close: () => embedded.stop() }
+}
+
+/** `tenure migrate`: as the owner of the tables, for the role of `DATABASE_URL`. */
+export async function migrate(config: Config, log: Logger): Promise<void> {
+  if (!config.databaseUrl || !config.migrationUrl) {
+    throw new ConfigError('DATABASE_URL is required: an embedded database is migrated at its start')
+  }
+  await migrateAll(config.migrationUrl, config.databaseUrl, log)
+}
+
+async function migrateAll(ownerUrl: string, runtimeUrl: string, log: Logger): Promise<void> {
+  const runtimeRole = await roleOf(runtimeUrl)
+  if ((await roleOf(ownerUrl)) === runtimeRole) {
+    log.warn(
+      'DATABASE_URL and DATABASE_MIGRATION_URL are one role: Tenure then owns the ledger that it must only add to; give it a role of its own',
+    )
+  }
+  const applied = await migrateDatabase({ ownerUrl, runtimeRole })
+  await migrateQueue({ ownerUrl, runtimeRole })
+  log.info({ applied }, 'database.migrated')
+}
+
+/** As whom Postgres lets this URL in; the URL itself need not say. */
+async function roleOf(url: string): Promise<string> {
+  const db = createDatabase(createPool(url, { max: 1, name: 'tenure migrate' }))
+  try {
+    const { rows } = await sql<{ role: string }>`select current_user as role`.execute(db)
+    return rows[0]!.role
+  } finally {
+    await db.destroy()
+  }
+}
+
+function createApp(log: Logger, noteRequest: (area: string, status: number) => void): Express {
+  const app = express()
+  app.disable('x-powered-by')
+  app.set('etag', false)
+  app.set('query parser', 'simple')
+  app.use(requestLog(log))
+  app.use((req, res, next) => {
+    const area = /^\/directories\/[^/]+\/(scim|events)\//.exec(req.path)?.[1] ?? req.path.split('/', 2)[1] ?? ''
+    res.once('finish', () => noteRequest(areas.has(area) ? area : 'other', res.statusCode))
+    next()
+  })
+  return app
+}
+
+const areas = new Set(['scim', 'events', 'admin', 'oauth2', 'healthz', 'readyz', 'metrics'])
+
+/**
+ * Checks at once and, while the database does not answer, again every second: it may come up after us.
+ *
+ * @throws InstallationError at once when the database answers and is not ours
+ */
+async function verify(check: () => Promise<void>, log: Logger) {
+  let done = false
+  let timer: NodeJS.Timeout | undefined
+  const { promise: failed, reject: fail } = Promise.withResolvers<never>()
+  const { promise: verified, resolve: succeed } = Promise.withResolvers<void>()
+  failed.catch(() => {})
+  const attempt = async (): Promise<void> => {
+    try {
+      await check()
+      done = true
+      succeed()
+    } catch (error) {
+      if (!asUnavailable(error)) throw error
+      log.warn({ error }, 'database.unreachable')
+      timer = setTimeout(() => attempt().catch(fail), verifyEveryMs)
+    }
+  }
+  await attempt()
+  return {
+    failed,
+    done: verified,
+    isDone: () => done,
+    stop: async () => clearTimeout(timer),
+  }
+}

@@ -1,0 +1,246 @@
+import type { ColumnType, Generated, GeneratedAlways, JSONColumnType } from 'kysely'
+
+/** The database as migrations/ leaves it. Times are `timestamptz`; bigint arrives as a number (pool.ts). */
+export interface Tables {
+  directory: DirectoryTable
+  directory_token: DirectoryTokenTable
+  scim_user: ScimUserTable
+  scim_group: ScimGroupTable
+  group_user: { group_id: string; user_id: string }
+  group_nesting: { parent_id: string; child_id: string }
+  user_state: UserStateTable
+  lifecycle_event: LifecycleEventTable
+  server: ServerTable
+  connector: ConnectorTable
+  server_credential: ServerCredentialTable
+  rule: RuleTable
+  entitlement: EntitlementTable
+  delivery: DeliveryTable
+  attempt: AttemptTable
+  access_grant: AccessGrantTable
+  ledger_entry: LedgerEntryTable
+  installation: InstallationTable
+}
+
+type Json = Record<string, unknown>
+type Timestamp = ColumnType<Date, Date | string, Date | string>
+type GeneratedTimestamp = ColumnType<Date, Date | string | undefined, Date | string>
+
+export interface DirectoryTable {
+  id: string
+  provider: Provider
+  name: string
+  policy_version: Generated<number>
+  created_at: GeneratedTimestamp
+  deleted_at: Timestamp | null
+}
+
+export type Provider = 'okta' | 'entra' | 'google' | 'ping' | 'generic'
+
+export interface DirectoryTokenTable {
+  id: string
+  directory_id: string
+  label: string | null
+  token_hash: Buffer
+  created_at: GeneratedTimestamp
+  expires_at: Timestamp | null
+}
+
+export interface ScimUserTable {
+  id: string
+  directory_id: string
+  user_name_key: string
+  external_id: string | null
+  active: boolean
+  document: JSONColumnType<Json>
+  folded: JSONColumnType<Json>
+  version: Generated<number>
+  created_at: GeneratedTimestamp
+  last_modified: GeneratedTimestamp
+  deleted_at: Timestamp | null
+}
+
+export interface ScimGroupTable {
+  id: string
+  directory_id: string
+  display_name: string
+  display_name_key: string
+  external_id: string | null
+  document: JSONColumnType<Json>
+  folded: JSONColumnType<Json>
+  version: Generated<number>
+  created_at: GeneratedTimestamp
+  last_modified: GeneratedTimestamp
+  deleted_at: Timestamp | null
+}
+
+export interface UserStateTable {
+  user_id: string
+  directory_id: string
+  epoch: Generated<number>
+  not_before: Timestamp | null
+  version: Generated<number>
+  converged_version: Generated<number>
+  converged_policy_version: Generated<number>
+  urgent: Generated<boolean>
+  behind_since: Timestamp | null
+  converge_due_at: Timestamp | null
+  converge_attempts: Generated<number>
+  converge_error: string | null
+  hold_source: string | null
+  hold_at: Timestamp | null
+}
+
+export type EventKind = 'joined' | 'changed' | 'left' | 'suspended' | 'resumed' | 'sessions_revoked'
+export type EventSource = 'scim' | 'okta' | 'ssf' | 'graph' | 'google' | 'ping' | 'admin'
+
+export interface LifecycleEventTable {
+  id: string
+  seq: GeneratedAlways<number>
+  directory_id: string
+  user_id: string
+  kind: EventKind
+  source: EventSource
+  occurred_at: Timestamp
+  recorded_at: GeneratedTimestamp
+  epoch: number | null
+  detail: JSONColumnType<Json>
+}
+
+export interface ServerTable {
+  id: string
+  name: string
+  resource: string
+  scopes: string[] | null
+  token_life_seconds: number | null
+  token_format: Generated<'opaque' | 'jwt'>
+  concurrency: number
+  paused_at: Timestamp | null
+  paused_reason: string | null
+  failures_in_a_row: Generated<number>
+  probe_at: Timestamp | null
+  created_at: GeneratedTimestamp
+  deleted_at: Timestamp | null
+}
+
+export interface ConnectorTable {
+  id: string
+  server_id: string
+  type: string
+  config: JSONColumnType<Json>
+  sealed_secrets: string[]
+  created_at: GeneratedTimestamp
+  deleted_at: Timestamp | null
+}
+
+export interface ServerCredentialTable {
+  client_id: string
+  server_id: string
+  secret_hash: Buffer
+  created_at: GeneratedTimestamp
+}
+
+export interface RuleTable {
+  id: string
+  directory_id: string
+  server_id: string
+  filter: string
+  scopes: string[]
+  clients: string[] | null
+  created_at: GeneratedTimestamp
+  changed_at: GeneratedTimestamp
+}
+
+export interface EntitlementTable {
+  user_id: string
+  server_id: string
+  generation: number
+  epoch: number
+  active: boolean
+  access: JSONColumnType<Json>
+  identity: JSONColumnType<Json>
+  rules: string[]
+  changed_at: GeneratedTimestamp
+}
+
+export interface DeliveryTable {
+  id: string
+  connector_id: string
+  server_id: string
+  user_id: string
+  wanted_generation: number
+  delivered_generation: number | null
+  urgent: boolean
+  behind_since: Timestamp | null
+  due_at: Timestamp | null
+  attempts: Generated<number>
+  parked_at: Timestamp | null
+  leased_until: Timestamp | null
+  lease: string | null
+  leased_generation: number | null
+  body: string | null
+  body_generation: number | null
+  body_state: JSONColumnType<Json> | null
+  body_event_seq: number | null
+  told: JSONColumnType<Json> | null
+  told_event_seq: Generated<number>
+  delivered_at: Timestamp | null
+  last_outcome: string | null
+  last_status: number | null
+  last_error: string | null
+  created_at: GeneratedTimestamp
+}
+
+export interface AttemptTable {
+  id: string
+  delivery_id: string
+  generation: number
+  started_at: Timestamp
+  ms: number | null
+  outcome: string
+  status: number | null
+  error: string | null
+}
+
+export interface AccessGrantTable {
+  id: string
+  directory_id: string
+  user_id: string
+  server_id: string
+  client: string
+  scopes: string[]
+  jti: string | null
+  token_hash: Buffer | null
+  epoch: number
+  issued_at: Timestamp
+  expires_at: Timestamp
+  recorded_by: string
+  recorded_at: GeneratedTimestamp
+  closed_at: Timestamp | null
+  closed_reason: string | null
+  closed_generation: number | null
+}
+
+export type LedgerKind = 'cut' | 'entitled' | 'granted' | 'closed' | 'delivered'
+
+export interface LedgerEntryTable {
+  id: GeneratedAlways<number>
+  kind: LedgerKind
+  directory_id: string
+  user_id: string
+  server_id: string | null
+  event_id: string | null
+  grant_id: string | null
+  delivery_id: string | null
+  generation: number | null
+  epoch: number | null
+  since_at: Timestamp | null
+  detail: JSONColumnType<Json>
+  recorded_at: GeneratedTimestamp
+}
+
+export interface InstallationTable {
+  singleton: Generated<boolean>
+  sealed_check: string
+  created_at: GeneratedTimestamp
+}

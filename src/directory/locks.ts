@@ -1,0 +1,42 @@
+import { sql } from 'kysely'
+import type { Transaction } from '../db/pool.ts'
+
+/**
+ * The order in which locks are taken, everywhere: the directory's membership lock, groups by id, users by id,
+ * entitlements, deliveries, grants. Each lock is a statement of its own, and what it protects is read by a later one:
+ * in READ COMMITTED a row that was waited for is read anew, and nothing joined to it is.
+ */
+
+/**
+ * Held shared by every write of a membership, exclusively by whatever changes many users at a stroke: a nesting edge, a
+ * rename or a deletion of a group. Taken first of all.
+ */
+export async function lockMemberships(
+  trx: Transaction,
+  directoryId: string,
+  mode: 'shared' | 'exclusive',
+): Promise<void> {
+  const key = sql`hashtextextended(${`tenure memberships ${directoryId}`}, 0)`
+  await (mode === 'shared'
+    ? sql`select pg_advisory_xact_lock_shared(${key})`
+    : sql`select pg_advisory_xact_lock(${key})`
+  ).execute(trx)
+}
+
+/** @returns those of `ids` that are living groups of the directory */
+export async function lockGroups(trx: Transaction, directoryId: string, ids: readonly string[]): Promise<string[]> {
+  const { rows } = await sql<{ id: string }>`
+    select id from scim_group
+    where id = any(${ids}::uuid[]) and directory_id = ${directoryId} and deleted_at is null
+    order by id for no key update`.execute(trx)
+  return rows.map(({ id }) => id)
+}
+
+/** The lock of everything about these users. @returns those of `ids` that are users of the directory */
+export async function lockUsers(trx: Transaction, directoryId: string, ids: readonly string[]): Promise<string[]> {
+  const { rows } = await sql<{ user_id: string }>`
+    select user_id from user_state
+    where user_id = any(${ids}::uuid[]) and directory_id = ${directoryId}
+    order by user_id for no key update`.execute(trx)
+  return rows.map(({ user_id }) => user_id)
+}

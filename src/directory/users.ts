@@ -1,0 +1,288 @@
+import { isDeepStrictEqual } from 'node:util'
+import { type RawBuilder, sql } from 'kysely'
+import type { Database, Executor, Transaction } from '../db/pool.ts'
+import { StartOver, transaction, violatedUnique } from '../db/transaction.ts'
+import { NotFound, TenureError } from '../errors.ts'
+import { fold } from '../fold.ts'
+import { newId, newResourceId } from '../ids.ts'
+import type { Lane } from '../queue/catalog.ts'
+import { userResourceType } from '../schemas/user.ts'
+import { foldDocument } from './filter-sql.ts'
+import { lockGroups, lockMemberships, lockUsers } from './locks.ts'
+import { type Cause, detailOf, touchUsers } from './state.ts'
+
+export type Document = Record<string, unknown>
+
+export interface UserRecord {
+  readonly id: string
+  readonly directoryId: string
+  readonly document: Document
+  /** Direct groups. */
+  readonly groups: ReadonlyArray<{ value: string; display: string }>
+  readonly version: number
+  readonly createdAt: Date
+  readonly lastModified: Date
+}
+
+/** What a write makes of the current document. `statesActive`: the request itself says so, which ends a hold. */
+export interface UserChange {
+  readonly document: Document
+  readonly statesActive?: boolean
+}
+
+/** Two living resources of one directory may not share this attribute. */
+export class NotUnique extends TenureError {
+  readonly attribute: string
+
+  constructor(attribute: string) {
+    super('ERR_NOT_UNIQUE', `${attribute} is already taken`)
+    this.attribute = attribute
+  }
+}
+
+export type HintUser = (userId: string, lane: Lane) => void
+
+export interface Page<T> {
+  readonly items: readonly T[]
+  readonly total: number
+}
+
+/**
+ * Users as the identity provider last told us. Every write is one transaction: the document, the user's version and
+ * epoch, the lifecycle event; a hint for converge follows the commit.
+ */
+export function createUsers({ db, hintUser }: { db: Database; hintUser: HintUser }) {
+  return {
+    /** @throws NotUnique */
+    async create(directoryId: string, document: Document, cause: Cause): Promise<UserRecord> {
+      const id = newResourceId()
+      const row = await naming('scim_user_name', 'userName', () => insertUser(db, directoryId, id, document, cause))
+      hintUser(id, 'normal')
+      return {
+        id,
+        directoryId,
+        document,
+        groups: [],
+        version: 1,
+        createdAt: row.created_at,
+        lastModified: row.created_at,
+      }
+    },
+
+    /** @throws NotFound */
+    async get(directoryId: string, id: string): Promise<UserRecord> {
+      const user = await readUser(db, directoryId, id)
+      if (!user) throw new NotFound(`User ${id} not found`)
+      return user
+    },
+
+    /** In order of creation; `offset` and `limit` count resources. */
+    async list(
+      directoryId: string,
+      query: { where?: RawBuilder<boolean>; offset: number; limit: number },
+    ): Promise<Page<UserRecord>> {
+      const where = sql`u.directory_id = ${directoryId} and u.deleted_at is null and ${query.where ?? sql`true`}`
+      // "offset 0" keeps the order of the page from being bought by reading the whole directory in that order.
+      const found = sql`(select * from scim_user u where ${where} ${query.where ? sql`offset 0` : sql``})`
+      const { rows } = await sql<UserRow & { total: number }>`
+        select ${userColumns}, count(*) over () as total from ${found} u
+        order by u.created_at, u.id offset ${query.offset} limit ${query.limit}`.execute(db)
+      const total = rows[0]?.total ?? (query.offset === 0 && query.limit > 0 ? 0 : await countUsers(where))
+      return { items: rows.map(toRecord), total }
+    },
+
+    /**
+     * Applies `change` to the current document under the user's lock. A change without effect leaves version and
+     * lastModified alone and records nothing.
+     *
+     * @throws NotFound, NotUnique, whatever `change` throws
+     */
+    async change(
+      directoryId: string,
+      id: string,
+      change: (current: UserRecord) => UserChange,
+      cause: Cause,
+      operation: string,
+    ): Promise<UserRecord> {
+      const { user, lane } = await naming('scim_user_name', 'userName', () =>
+        transaction(db, async (trx) => {
+          await lockUsers(trx, directoryId, [id])
+          const current = await readUser(trx, directoryId, id)
+          if (!current) throw new NotFound(`User ${id} not found`)
+          return changeLocked(trx, current, change(current), cause, operation)
+        }),
+      )
+      if (lane) hintUser(id, lane)
+      return user
+    },
+
+    /** The user becomes a tombstone and leaves its groups. @throws NotFound */
+    async remove(directoryId: string, id: string, cause: Cause): Promise<void> {
+      await transaction(db, async (trx) => {
+        await lockMemberships(trx, directoryId, 'shared')
+        const groups = await groupsOf(trx, id)
+        await lockGroups(trx, directoryId, groups)
+        await lockUsers(trx, directoryId, [id])
+        if (!(await readUser(trx, directoryId, id))) throw new NotFound(`User ${id} not found`)
+        const now = new Set(await groupsOf(trx, id))
+        if (!now.isSubsetOf(new Set(groups))) throw new StartOver()
+        await sql`
+          with gone as (delete from group_user where user_id = ${id} returning group_id),
+               bumped as (update scim_group set version = version + 1, last_modified = clock_timestamp() where id in (select group_id from gone))
+          update scim_user set deleted_at = clock_timestamp(), active = false where id = ${id}`.execute(trx)
+        await touchUsers(trx, [id], { kind: 'left', cut: true, urgent: true, detail: { operation: 'DELETE' } }, cause)
+      })
+      hintUser(id, 'urgent')
+    },
+
+    /** Emergency: voids every grant now and has every server told, without touching what the identity provider said. */
+    async cut(id: string, cause: Cause): Promise<void> {
+      await transaction(db, async (trx) => {
+        const { rows } = await sql<{
+          directory_id: string
+        }>`select directory_id from user_state where user_id = ${id}`.execute(trx)
+        if (!rows[0]) throw new NotFound(`User ${id} not found`)
+        await lockUsers(trx, rows[0].directory_id, [id])
+        await touchUsers(
+          trx,
+          [id],
+          { kind: 'sessions_revoked', cut: true, urgent: true, detail: { operation: 'cut' } },
+          cause,
+        )
+      })
+      hintUser(id, 'urgent')
+    },
+  }
+
+  async function countUsers(where: RawBuilder<unknown>): Promise<number> {
+    const { rows } = await sql<{ total: number }>`select count(*) as total from scim_user u where ${where}`.execute(db)
+    return rows[0]!.total
+  }
+}
+
+export type Users = ReturnType<typeof createUsers>
+
+interface UserRow {
+  id: string
+  directory_id: string
+  document: Document
+  groups: Array<{ value: string; display: string }>
+  version: number
+  created_at: Date
+  last_modified: Date
+}
+
+const userColumns = sql`
+  u.id, u.directory_id, u.document, u.version, u.created_at, u.last_modified,
+  (select coalesce(jsonb_agg(jsonb_build_object('value', g.id, 'display', g.display_name) order by g.display_name), '[]')
+   from group_user m join scim_group g on g.id = m.group_id where m.user_id = u.id) as groups`
+
+function toRecord(row: UserRow): UserRecord {
+  return {
+    id: row.id,
+    directoryId: row.directory_id,
+    document: row.document,
+    groups: row.groups,
+    version: row.version,
+    createdAt: row.created_at,
+    lastModified: row.last_modified,
+  }
+}
+
+async function readUser(executor: Executor, directoryId: string, id: string): Promise<UserRecord | undefined> {
+  const { rows } = await sql<UserRow>`
+    select ${userColumns} from scim_user u
+    where u.id = ${id} and u.directory_id = ${directoryId} and u.deleted_at is null`.execute(executor)
+  return rows[0] && toRecord(rows[0])
+}
+
+async function groupsOf(trx: Transaction, userId: string): Promise<string[]> {
+  const { rows } = await sql<{ group_id: string }>`select group_id from group_user where user_id = ${userId}`.execute(
+    trx,
+  )
+  return rows.map(({ group_id }) => group_id)
+}
+
+/** Everything of a new user in one statement: nobody can hold a lock on a row that is not there yet. */
+async function insertUser(
+  db: Database,
+  directoryId: string,
+  id: string,
+  document: Document,
+  cause: Cause,
+): Promise<{ created_at: Date }> {
+  const kind = document.active === false ? 'changed' : 'joined'
+  const { rows } = await sql<{ created_at: Date }>`
+    with inserted as (
+      insert into scim_user (id, directory_id, user_name_key, external_id, active, document, folded)
+      values (${id}, ${directoryId}, ${keyOf(document)}, ${externalIdOf(document)}, ${document.active !== false},
+              ${JSON.stringify(document)}::jsonb, ${JSON.stringify(foldDocument(userResourceType, document))}::jsonb)
+      returning created_at
+    ), state as (
+      insert into user_state (user_id, directory_id, converge_due_at)
+      select ${id}::uuid, ${directoryId}::text, clock_timestamp() + interval '5 seconds' from inserted
+    ), event as (
+      insert into lifecycle_event (id, directory_id, user_id, kind, source, occurred_at, detail)
+      select ${newId('evt')}::text, ${directoryId}::text, ${id}::uuid, ${kind}::text, ${cause.source}::text,
+        coalesce(${cause.occurredAt ?? null}::timestamptz, clock_timestamp()),
+        ${JSON.stringify(detailOf({ detail: { operation: 'POST' } }, cause))}::jsonb from inserted
+    )
+    select created_at from inserted`.execute(db)
+  return rows[0]!
+}
+
+async function changeLocked(
+  trx: Transaction,
+  current: UserRecord,
+  change: UserChange,
+  cause: Cause,
+  operation: string,
+): Promise<{ user: UserRecord; lane?: Lane }> {
+  const { document } = change
+  const ended = change.statesActive === true && (await endHold(trx, current.id))
+  const changed = !isDeepStrictEqual(document, current.document)
+  if (!changed && !ended) return { user: current }
+
+  const wasActive = current.document.active !== false
+  const isActive = document.active !== false
+  const cut = wasActive && !isActive
+  const kind = cut ? 'left' : ended || (!wasActive && isActive) ? 'resumed' : 'changed'
+  const { rows } = await sql<{ version: number; last_modified: Date }>`
+    update scim_user set
+      user_name_key = ${keyOf(document)}, external_id = ${externalIdOf(document)}, active = ${isActive},
+      document = ${JSON.stringify(document)}::jsonb, folded = ${JSON.stringify(foldDocument(userResourceType, document))}::jsonb,
+      version = version + 1, last_modified = clock_timestamp()
+    where id = ${current.id} and ${changed}
+    returning version, last_modified`.execute(trx)
+  await touchUsers(trx, [current.id], { kind, cut, urgent: cut, detail: { operation } }, cause)
+  const user = rows[0]
+    ? { ...current, document, version: rows[0].version, lastModified: rows[0].last_modified }
+    : current
+  return { user, lane: cut ? 'urgent' : 'normal' }
+}
+
+async function endHold(trx: Transaction, userId: string): Promise<boolean> {
+  const { numAffectedRows } = await sql`
+    update user_state set hold_source = null, hold_at = null where user_id = ${userId} and hold_at is not null`.execute(
+    trx,
+  )
+  return (numAffectedRows ?? 0n) > 0n
+}
+
+function keyOf(document: Document): string {
+  return fold(String(document.userName))
+}
+
+export function externalIdOf(document: Document): string | null {
+  return typeof document.externalId === 'string' ? document.externalId : null
+}
+
+/** A write that may break the unique `index`: then `attribute` is taken. */
+export async function naming<T>(index: string, attribute: string, write: () => Promise<T>): Promise<T> {
+  try {
+    return await write()
+  } catch (error) {
+    if (violatedUnique(error) === index) throw new NotUnique(attribute)
+    throw error
+  }
+}

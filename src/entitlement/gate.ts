@@ -1,0 +1,97 @@
+import { sql } from 'kysely'
+import type { Executor } from '../db/pool.ts'
+import { allows } from '../lifecycle/access.ts'
+import type { PolicyCache } from './policy.ts'
+import { type SubjectRow, subjectColumns, wantedFor } from './subject.ts'
+
+/** May this user, through this MCP client, hold these scopes at this server now? */
+export interface Question {
+  readonly serverId: string
+  readonly client: string
+  readonly scopes: readonly string[]
+}
+
+/**
+ * The gate: the rules, evaluated on committed rows at the moment of asking. It never answers from an entitlement, which
+ * is what servers were told, and it depends on no worker, queue or fan-out.
+ */
+export function createGate({ policies }: { policies: PolicyCache }) {
+  return {
+    /**
+     * For whoever is about to issue or record: the caller holds the user's row `for share` in `executor`, so the answer
+     * stays true until it commits. Undefined when there is no such user.
+     */
+    async ask(
+      executor: Executor,
+      userId: string,
+      question: Question,
+    ): Promise<{ subject: SubjectRow; allowed: boolean } | undefined> {
+      const read = await policies.read(executor, () => readSubject(executor, userId))
+      if (!read) return undefined
+      const wanted = wantedFor(read.snapshot, read.policy).get(question.serverId)
+      return {
+        subject: read.snapshot,
+        allowed: wanted !== undefined && allows(wanted.access, question.client, question.scopes),
+      }
+    },
+
+    /**
+     * Whether grants are good now: open, unexpired, of the user's epoch, and still within what the rules give. `where`
+     * selects rows of `access_grant g`; one statement reads the grant and everything that decides about it, so no lock
+     * is needed.
+     */
+    async check(executor: Executor, where: ReturnType<typeof sql<boolean>>): Promise<CheckedGrant | undefined> {
+      const read = await policies.read(executor, () => readGrant(executor, where))
+      if (!read) return undefined
+      const { snapshot, policy } = read
+      const wanted = wantedFor(snapshot, policy).get(snapshot.serverId)
+      const good =
+        snapshot.isOpen &&
+        snapshot.grantEpoch === snapshot.epoch &&
+        wanted !== undefined &&
+        allows(wanted.access, snapshot.client, snapshot.scopes)
+      return { ...snapshot, good }
+    },
+  }
+}
+
+export type Gate = ReturnType<typeof createGate>
+
+export interface GrantRow extends SubjectRow {
+  readonly grantId: string
+  readonly serverId: string
+  readonly resource: string
+  readonly client: string
+  readonly scopes: readonly string[]
+  readonly jti: string | null
+  readonly grantEpoch: number
+  readonly issuedAt: Date
+  readonly expiresAt: Date
+  /** Not closed, not expired, at a living server. */
+  readonly isOpen: boolean
+}
+
+export interface CheckedGrant extends GrantRow {
+  readonly good: boolean
+}
+
+async function readSubject(executor: Executor, userId: string): Promise<SubjectRow | undefined> {
+  const { rows } = await sql<SubjectRow>`
+    select ${subjectColumns}
+    from scim_user u join user_state s on s.user_id = u.id join directory d on d.id = u.directory_id
+    where u.id = ${userId}`.execute(executor)
+  return rows[0]
+}
+
+/** Undefined unless exactly one grant matches: a jti found at several servers names none of them. */
+async function readGrant(executor: Executor, where: ReturnType<typeof sql<boolean>>): Promise<GrantRow | undefined> {
+  const { rows } = await sql<GrantRow>`
+    select ${subjectColumns}, g.id as "grantId", g.server_id as "serverId", v.resource, g.client, g.scopes, g.jti, g.epoch as "grantEpoch",
+      g.issued_at as "issuedAt", g.expires_at as "expiresAt",
+      (g.closed_at is null and g.expires_at > clock_timestamp() and v.deleted_at is null) as "isOpen"
+    from access_grant g
+      join scim_user u on u.id = g.user_id join user_state s on s.user_id = u.id
+      join directory d on d.id = u.directory_id join server v on v.id = g.server_id
+    where ${where} limit 2`.execute(executor)
+  return rows.length === 1 ? rows[0] : undefined
+}

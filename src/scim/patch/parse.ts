@@ -1,0 +1,79 @@
+import type { ResourceType } from '../../schemas/schema.ts'
+import { ScimError } from '../errors.ts'
+import { isObject, type Json, property, requireBody } from '../json.ts'
+import { parsePath, type Target } from './path.ts'
+
+export type Op = 'add' | 'replace' | 'remove'
+
+/** One operation on one target. `text` is the path as written; `implied` that it was a key of an object without a path. */
+export interface PatchOperation {
+  readonly op: Op
+  readonly text: string
+  readonly target: Target
+  readonly value?: unknown
+  readonly implied: boolean
+}
+
+export const patchOpSchema = 'urn:ietf:params:scim:api:messages:2.0:PatchOp'
+
+/**
+ * Reads a PATCH body (RFC 7644 §3.5.2). An object without a path becomes one operation per key, whatever form of path
+ * the key has: Entra sends dotted names, flat URNs and value paths as keys. Entra also sends an empty `Operations`, a
+ * top-level `id` and a `name` beside `op`: nothing to do, and ignored.
+ *
+ * @throws ScimError 400
+ */
+export function parsePatch(body: unknown, resourceType: ResourceType): PatchOperation[] {
+  const message = requireBody(body, 'invalidPath')
+  const schemas = property(message, 'schemas')
+  const declared = Array.isArray(schemas) ? schemas : [schemas]
+  if (!declared.some((each) => typeof each === 'string' && each.toLowerCase() === patchOpSchema.toLowerCase())) {
+    throw new ScimError(400, 'invalidSyntax', `schemas must contain ${patchOpSchema}`)
+  }
+  const operations = property(message, 'Operations')
+  if (!Array.isArray(operations)) throw new ScimError(400, 'invalidSyntax', 'Operations must be a list')
+  return operations.flatMap((operation) => parseOperation(operation, resourceType))
+}
+
+function parseOperation(raw: unknown, resourceType: ResourceType): PatchOperation[] {
+  if (!isObject(raw)) throw new ScimError(400, 'invalidSyntax', 'Each of Operations must be an object')
+  const op = readOp(property(raw, 'op'))
+  const path = property(raw, 'path') ?? ''
+  if (typeof path !== 'string') throw new ScimError(400, 'invalidPath', 'path must be a text')
+  const value = property(raw, 'value')
+  if (op !== 'remove' && value === undefined) {
+    throw new ScimError(400, 'invalidValue', `"${op}" needs a value`)
+  }
+  const text = path.trim()
+  if (text !== '') return expand(op, text, value, resourceType, false)
+  if (op === 'remove') throw new ScimError(400, 'noTarget', '"remove" needs a path')
+  if (!isObject(value)) throw new ScimError(400, 'invalidValue', `"${op}" without a path needs an object as its value`)
+  return expandKeys(op, '', value, resourceType)
+}
+
+function readOp(raw: unknown): Op {
+  const op = typeof raw === 'string' ? raw.toLowerCase() : ''
+  if (op === 'add' || op === 'replace' || op === 'remove') return op
+  throw new ScimError(400, 'invalidSyntax', 'op must be "add", "replace" or "remove"')
+}
+
+function expandKeys(op: Op, prefix: string, value: Json, resourceType: ResourceType): PatchOperation[] {
+  return Object.entries(value).flatMap(([key, each]) => expand(op, prefix + key, each, resourceType, true))
+}
+
+/** An object under a schema's bare URN is one operation per attribute in it. */
+function expand(op: Op, text: string, value: unknown, resourceType: ResourceType, implied: boolean): PatchOperation[] {
+  const target = implied ? parseKey(resourceType, text) : parsePath(resourceType, text)
+  if (target.kind === 'schema' && isObject(value)) return expandKeys(op, `${target.schema.id}:`, value, resourceType)
+  return [{ op, text, target, value, implied }]
+}
+
+/** A key that cannot be a path is an attribute that no schema knows, and must not fail the operations beside it. */
+function parseKey(resourceType: ResourceType, text: string): Target {
+  try {
+    return parsePath(resourceType, text)
+  } catch (error) {
+    if (error instanceof ScimError && error.scimType === 'invalidPath') return { kind: 'unknown' }
+    throw error
+  }
+}

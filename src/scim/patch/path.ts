@@ -1,0 +1,67 @@
+import type { Filter } from '../../filter/ast.ts'
+import { FilterError } from '../../filter/errors.ts'
+import { endOfString } from '../../filter/lex.ts'
+import { parseElementFilter } from '../../filter/parse.ts'
+import { type AttributePath, findAttribute, resolvePath } from '../../schemas/resolve.ts'
+import type { ResourceType, Schema } from '../../schemas/schema.ts'
+import { ScimError, toScimError } from '../errors.ts'
+import { isUrn } from '../foreign.ts'
+import { isForbiddenName } from '../json.ts'
+
+/** What an operation is about. `foreign` is under a URN that no schema has; `unknown` is well-formed and in no schema. */
+export type Target =
+  | { readonly kind: 'attribute'; readonly path: AttributePath; readonly filter?: Filter }
+  | { readonly kind: 'schema'; readonly schema: Schema; readonly extension: boolean }
+  | { readonly kind: 'foreign' }
+  | { readonly kind: 'unknown' }
+
+const NAMES = /^[A-Za-z$_][\w$-]*(?:\.[A-Za-z$_][\w$-]*)?$/
+const SUB = /^\.([A-Za-z$_][\w$-]*)$/
+
+/**
+ * `attr`, `attr.sub`, `URN:attr[.sub]`, `attr[filter]`, `attr[filter].sub` or a bare extension URN (RFC 7644 §3.5.2).
+ *
+ * @throws ScimError 400 `invalidPath` for bad syntax, 400 `invalidFilter` for a bad filter in brackets
+ */
+export function parsePath(resourceType: ResourceType, text: string): Target {
+  const opening = text.indexOf('[')
+  const head = opening === -1 ? text : text.slice(0, opening)
+  if (head.split(/[.:]/).some(isForbiddenName)) throw invalidPath(text)
+  if (!NAMES.test(head) && !isUrn(head)) throw invalidPath(text)
+  const resolved = resolvePath(resourceType, head)
+  if (opening !== -1) return parseValuePath(text, opening, resolved?.kind === 'attribute' ? resolved.path : undefined)
+  return resolved ?? { kind: isUrn(head) ? 'foreign' : 'unknown' }
+}
+
+function parseValuePath(text: string, opening: number, path: AttributePath | undefined): Target {
+  const closing = closingBracket(text, opening)
+  const rest = text.slice(closing + 1)
+  const subName = SUB.exec(rest)?.[1]
+  if ((rest !== '' && subName === undefined) || path?.sub) throw invalidPath(text)
+  if (!path) return { kind: 'unknown' }
+  if (!path.attribute.subAttributes) throw invalidPath(text)
+  const filter = filtering(() => parseElementFilter(text.slice(opening + 1, closing), path.attribute))
+  if (subName === undefined) return { kind: 'attribute', path, filter }
+  const sub = findAttribute(path.attribute.subAttributes, subName)
+  return sub ? { kind: 'attribute', path: { ...path, sub }, filter } : { kind: 'unknown' }
+}
+
+function closingBracket(text: string, opening: number): number {
+  for (let at = opening + 1; at < text.length; at += 1) {
+    if (text[at] === '"') at = filtering(() => endOfString(text, at)) - 1
+    else if (text[at] === ']') return at
+  }
+  throw invalidPath(text)
+}
+
+function filtering<T>(read: () => T): T {
+  try {
+    return read()
+  } catch (error) {
+    throw error instanceof FilterError ? (toScimError(error) ?? error) : error
+  }
+}
+
+export function invalidPath(text: string): ScimError {
+  return new ScimError(400, 'invalidPath', `${JSON.stringify(text.slice(0, 200))} is not a path`)
+}
