@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import { Unavailable } from '../errors.ts'
 import type { Database, Transaction } from './pool.ts'
 
 const DEADLOCK_DETECTED = '40P01'
@@ -11,6 +12,8 @@ export class StartOver extends Error {}
 /**
  * Runs `work` in one READ COMMITTED transaction, again from the start when Postgres breaks a deadlock or `work` asks
  * for it. `work` must therefore have no effect outside the transaction.
+ *
+ * @throws Unavailable when it still fails after several times
  */
 export function transaction<T>(db: Database, work: (trx: Transaction) => Promise<T>): Promise<T> {
   return retrying(() => db.transaction().execute(work))
@@ -22,7 +25,8 @@ export async function retrying<T>(work: () => Promise<T>): Promise<T> {
     try {
       return await work()
     } catch (error) {
-      if (attempt === tries || !isWorthAnotherTry(error)) throw error
+      if (!isWorthAnotherTry(error)) throw error
+      if (attempt === tries) throw new Unavailable('Too much is changing at once', { cause: error })
       await delay(Math.random() * 10 * attempt)
     }
   }

@@ -225,6 +225,24 @@ interface Engineer {
   readonly group: string
 }
 
+describe('locks: many operators who change the rules of one directory at once', () => {
+  it('does not deadlock, while grants that name the directory are recorded', async () => {
+    const rules = createRules({ db, onChange: noHint })
+    const { user } = await engineer()
+    const put = (index: number, scope: string) =>
+      rules.put({ id: `crowd-${index}`, server: 'linear', when: 'title eq "nobody"', scopes: [scope] })
+    await expectNoDeadlock(async () => {
+      for (const scope of ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'])
+        await Promise.all([
+          ...Array.from({ length: 12 }, (_, index) => put(index, scope)),
+          ...Array.from({ length: 6 }, () => record(user)),
+        ])
+    })
+    const { rows } = await sql<{ scopes: string[] }>`select scopes from rule where id like 'crowd-%'`.execute(db)
+    expect(rows).toEqual(Array.from({ length: 12 }, () => ({ scopes: ['h'] })))
+  })
+})
+
 async function engineer(): Promise<Engineer> {
   const user = await newUser()
   return { user, group: await newGroup([user]) }
