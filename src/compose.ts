@@ -3,8 +3,9 @@ import { sql } from 'kysely'
 import { convergeProcessor } from '../workers/converge.ts'
 import { deliverProcessor } from '../workers/deliver.ts'
 import { startSweep } from '../workers/sweep.ts'
+import { readAlarms } from './admin/alarms.ts'
 import { healthRoutes } from './admin/health.ts'
-import { createMetrics } from './admin/metrics.ts'
+import { createMetrics, type Metrics } from './admin/metrics.ts'
 import { operationsApi } from './admin/operations.ts'
 import { type Config, ConfigError, type Keys, obtainKeys } from './config.ts'
 import { createEgress } from './connectors/egress.ts'
@@ -17,25 +18,32 @@ import { Drain } from './delivery/drain.ts'
 import { createServers } from './delivery/servers.ts'
 import { createDirectories } from './directory/directories.ts'
 import { createGroups } from './directory/groups.ts'
-import { createUsers } from './directory/users.ts'
+import { createUsers, type HintUser } from './directory/users.ts'
 import { takeBehind } from './entitlement/behind.ts'
 import { createConverge } from './entitlement/converge.ts'
 import { createGate } from './entitlement/gate.ts'
+import { createImpact } from './entitlement/impact.ts'
 import { PolicyCache } from './entitlement/policy.ts'
 import { createRules } from './entitlement/rules.ts'
+import { createWhy } from './entitlement/why.ts'
 import { Unavailable } from './errors.ts'
+import { createHousekeeping } from './housekeeping/housekeeping.ts'
 import { type Listening, listen } from './http/listen.ts'
 import { problemEdge, sendProblem } from './http/problem.ts'
 import { requestLog } from './http/request-log.ts'
+import { traceRequests } from './http/trace-requests.ts'
 import { createGrants } from './ledger/grants.ts'
 import type { Logger } from './log.ts'
 import { introspectionRoutes } from './oauth/introspection.ts'
+import { createAdminKeys } from './operators/keys.ts'
+import { createTrail } from './operators/trail.ts'
 import { createBullQueue } from './queue/bullmq-queue.ts'
 import { createPostgresQueueBackend, migrateQueue } from './queue/postgres-backend.ts'
 import { createRedisQueueBackend } from './queue/redis-backend.ts'
 import { serviceProvider } from './scim/service-provider.ts'
 import { createSealer } from './secrets.ts'
 import { asUnavailable } from './unreachable.ts'
+import { version } from './version.ts'
 
 /** `all` is everything in one process; the parts apart need a database of their own. */
 export type Role = 'all' | 'api' | 'worker'
@@ -67,25 +75,35 @@ export async function startTenure(config: Config, role: Role, log: Logger): Prom
     }
   }
   try {
+    if (config.tracing) {
+      const { startTracing } = await import('./tracing.ts')
+      closers.push(startTracing(config.tracing, version, log))
+    }
     const pool = createPool(storage.url, { max: 24, name: `tenure ${role}` })
     const db = createDatabase(pool)
     closers.push(() => db.destroy())
 
+    const telemetry = config.tracing && (await import('./queue/telemetry.ts')).jobTelemetry()
     const queue = createBullQueue(
       config.redisUrl
         ? createRedisQueueBackend(config.redisUrl, log)
         : createPostgresQueueBackend(createPool(storage.url, { max: 12, name: 'tenure queue', searchPath: 'bullmq' })),
       log,
+      telemetry,
     )
     closers.push(() => queue.close())
     const { hint } = queue
-    const metrics = createMetrics({ db, queue })
     const egress = createEgress({ allowPrivateTargets: config.allowPrivateTargets })
     closers.push(() => egress.close())
     const connectors = createConnectors({ egress })
     const sealer = createSealer(keys.secretKeys)
+    const adminKeys = createAdminKeys({ db, rootKeys: keys.adminKeys })
+    const metrics = createMetrics({ db, pool, queue, alarms: () => readAlarms(db, sealer.kid) })
     const policies = new PolicyCache(log)
-    const hintUser = (userId: string, lane: 'urgent' | 'normal') => hint('converge', lane, userId)
+    const hintUser: HintUser = (userId, lane, cause) => {
+      if (cause) metrics.noteEvent(cause)
+      hint('converge', lane, userId)
+    }
 
     let listening: Listening | undefined
     const publicUrl = () => config.publicUrl ?? listening!.url
@@ -98,38 +116,44 @@ export async function startTenure(config: Config, role: Role, log: Logger): Prom
         db,
         queue,
         metrics,
-        adminKey: keys.adminKey,
+        adminKeys,
         needsQueue: role === 'worker',
         isVerified: verification.isDone,
       }),
     )
+    // After the probes, whose spans would be most of them.
+    if (config.tracing) app.use(traceRequests)
     if (role !== 'worker') {
-      const gate = createGate({ policies })
-      const directories = createDirectories({ db })
+      const gate = createGate({ policies, onAnswer: metrics.noteGateAnswer })
+      const directories = createDirectories({ db, hintUser })
       const users = createUsers({ db, hintUser })
       const groups = createGroups({ db, hintUser })
-      const servers = createServers({ db, connectors, sealer })
-      const grants = createGrants({ db, gate })
-      const rules = createRules({ db, onChange: (directoryId) => hintBehind(directoryId) })
+      const servers = createServers({ db, connectors, sealer, onPolicy: hintBehind, onDue: wake })
+      const grants = createGrants({ db, gate, hintUser })
+      const rules = createRules({ db, onChange: hintBehind })
       /** Each surface asks for itself, to refuse in its own words. */
       const requireReady: RequestHandler = (_req, _res, next) =>
         next(verification.isDone() ? undefined : new Unavailable('Not ready yet'))
       app.use(serviceProvider({ directories, users, groups, publicUrl, requireReady }))
-      app.use(introspectionRoutes({ db, gate, servers, adminKey: keys.adminKey, issuer: publicUrl, requireReady }))
+      app.use(introspectionRoutes({ db, gate, servers, adminKeys, issuer: publicUrl, requireReady }))
       app.use(
         operationsApi({
-          adminKey: keys.adminKey,
+          adminKeys,
           connectors,
           db,
           directories,
           egress,
+          explainAccess: createWhy({ db, policies }),
           grants,
           hint,
+          impact: createImpact({ db }),
           publicUrl,
           queue,
           requireReady,
           rules,
+          sealedUnder: sealer.kid,
           servers,
+          trail: createTrail({ db }),
           users,
         }),
       )
@@ -158,6 +182,12 @@ export async function startTenure(config: Config, role: Role, log: Logger): Prom
     )
     return { url: listening.url, keys, failed: Promise.race([storage.failed, verification.failed]), close: closeAll }
 
+    /** A server that was changed by an operator may send again what it held back. */
+    function wake(serverId: string): void {
+      hint('deliver', 'urgent', serverId)
+      hint('deliver', 'normal', serverId)
+    }
+
     async function startWorkers(): Promise<() => Promise<void>> {
       const hintServer = (serverId: string, lane: 'urgent' | 'normal') => hint('deliver', lane, serverId)
       const drain = new Drain({
@@ -166,7 +196,7 @@ export async function startTenure(config: Config, role: Role, log: Logger): Prom
         sealer,
         log,
         hintServer,
-        onAttempt: (claim, outcome, _settled, ms) => metrics.noteAttempt(claim.serverId, outcome.kind, ms),
+        onAttempt: metrics.noteAttempt,
       })
       const stopWork = await queue.work({
         converge: convergeProcessor({
@@ -175,10 +205,13 @@ export async function startTenure(config: Config, role: Role, log: Logger): Prom
           tellNow: (userId, serverIds) => drain.tellNow(userId, serverIds),
           hintServer,
           log,
+          onConverged: metrics.noteConverged,
+          onFailed: metrics.noteConvergeFailed,
         }),
         deliver: deliverProcessor({ drain }),
       })
-      const stopSweep = startSweep({ db, hint, log })
+      const keepHouse = createHousekeeping({ db, sealer, retention: config.retention, log })
+      const stopSweep = startSweep({ db, hint, keepHouse, log, onSweep: metrics.noteSweep })
       return async () => {
         await stopSweep()
         await Promise.all([drain.stop(sendGraceMs), stopWork()])
@@ -255,15 +288,24 @@ async function roleOf(url: string): Promise<string> {
   }
 }
 
-function createApp(log: Logger, noteRequest: (area: string, status: number) => void): Express {
+function createApp(log: Logger, noteRequest: Metrics['noteRequest']): Express {
   const app = express()
   app.disable('x-powered-by')
   app.set('etag', false)
   app.set('query parser', 'simple')
   app.use(requestLog(log))
   app.use((req, res, next) => {
+    const start = performance.now()
     const area = /^\/directories\/[^/]+\/(scim|events)\//.exec(req.path)?.[1] ?? req.path.split('/', 2)[1] ?? ''
-    res.once('finish', () => noteRequest(areas.has(area) ? area : 'other', res.statusCode))
+    res.once('finish', () =>
+      noteRequest({
+        area: areas.has(area) ? area : 'other',
+        method: req.method,
+        status: res.statusCode,
+        seconds: (performance.now() - start) / 1_000,
+        directory: req.facts.directoryId,
+      }),
+    )
     next()
   })
   return app

@@ -1,3 +1,4 @@
+import { trace } from '@opentelemetry/api'
 import { type DestinationStream, type Logger, pino } from 'pino'
 
 export type { Logger }
@@ -25,12 +26,19 @@ export function createLogger(options: { level: string; destination?: Destination
     {
       level: options.level,
       base: undefined,
+      mixin: activeTrace,
       timestamp: pino.stdTimeFunctions.isoTime,
       redact: { paths: secretKeys.flatMap((key) => [key, `*.${key}`, `*.*.${key}`]), censor: '[redacted]' },
       serializers: { err: errorSummary, error: errorSummary },
     },
     options.destination ?? pino.destination({ fd: 1 }),
   )
+}
+
+/** Where tracing is configured, each line names the trace that it belongs to. */
+function activeTrace(): object {
+  const span = trace.getActiveSpan()
+  return span === undefined ? {} : { traceId: span.spanContext().traceId }
 }
 
 /** An error as a log may carry it: its chain of causes, without the fields in which drivers keep query parameters. */

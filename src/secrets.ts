@@ -1,5 +1,5 @@
 import { createHash, hkdfSync, randomBytes, timingSafeEqual } from 'node:crypto'
-import { CompactEncrypt, compactDecrypt } from 'jose'
+import { CompactEncrypt, compactDecrypt, decodeProtectedHeader } from 'jose'
 import { TenureError } from './errors.ts'
 
 /** A bearer secret of 256 bits with a readable prefix, so that a leaked one is recognised for what it is. */
@@ -34,6 +34,8 @@ export class UnsealError extends TenureError {
 
 /** Seals what must be read again (signing secrets, keys) as a compact JWE: `dir`, A256GCM (RFC 7516). */
 export interface Sealer {
+  /** Names the key that seals, as it stands in what it sealed. Says nothing about the key. */
+  readonly kid: string
   seal(plain: string): Promise<string>
   /** @throws UnsealError when no key opens it */
   unseal(sealed: string): Promise<string>
@@ -48,6 +50,7 @@ export function createSealer(keys: readonly string[]): Sealer {
   const [first] = derived
   if (!first) throw new TypeError('a sealer needs at least one key')
   return {
+    kid: first.kid,
     seal: (plain) =>
       new CompactEncrypt(new TextEncoder().encode(plain))
         .setProtectedHeader({ alg: 'dir', enc: 'A256GCM', kid: first.kid })
@@ -65,4 +68,9 @@ export function createSealer(keys: readonly string[]): Sealer {
       }
     },
   }
+}
+
+/** The `kid` of the key under which this was sealed. */
+export function keyIdOf(sealed: string): string | undefined {
+  return decodeProtectedHeader(sealed).kid
 }

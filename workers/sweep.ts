@@ -4,11 +4,20 @@ import { serversDue } from '../src/delivery/due.ts'
 import { takeBehind } from '../src/entitlement/behind.ts'
 import type { Logger } from '../src/log.ts'
 import type { Hop, Lane } from '../src/queue/catalog.ts'
+import { repeat } from '../src/repeat.ts'
 
 const everyMs = 1_000
+const housekeepingEveryMs = 5_000
 const mostUsers = 2_000
 /** A hint that did nothing is given again after this long. */
 const againSeconds = 10
+
+/** `elsewhere`: another process was at it. `users` and `servers` were found due and have their hints again. */
+export interface Swept {
+  readonly result: 'done' | 'elsewhere' | 'failed'
+  readonly users: number
+  readonly servers: number
+}
 
 /**
  * Gives every due row its job again. A timer in each worker process, of which one at a time works: never a queued job,
@@ -19,16 +28,17 @@ const againSeconds = 10
 export function startSweep({
   db,
   hint,
+  keepHouse,
   log,
+  onSweep,
 }: {
   db: Database
   hint: (hop: Hop, lane: Lane, id: string) => void
+  /** What has to be done now and then: see src/housekeeping/. */
+  keepHouse: () => Promise<void>
   log: Logger
+  onSweep?: (swept: Swept) => void
 }): () => Promise<void> {
-  let stopped = false
-  let timer: NodeJS.Timeout | undefined
-  let running: Promise<void> = Promise.resolve()
-
   const sweep = async (): Promise<void> => {
     const found = await db.transaction().execute(async (trx) => {
       const { rows } = await sql<{
@@ -37,24 +47,23 @@ export function startSweep({
       if (!rows[0]!.mine) return undefined
       return { users: await takeBehind(trx, { limit: mostUsers, againSeconds }), servers: await serversDue(trx) }
     })
+    onSweep?.({
+      result: found ? 'done' : 'elsewhere',
+      users: found?.users.length ?? 0,
+      servers: found?.servers.length ?? 0,
+    })
     if (!found) return
     for (const { userId, lane } of found.users) hint('converge', lane, userId)
     for (const { serverId, lane } of found.servers) hint('deliver', lane, serverId)
     if (found.users.length > 0) log.info({ users: found.users.length, servers: found.servers.length }, 'sweep.hinted')
   }
 
-  const tick = (): void => {
-    running = sweep()
-      .catch((error) => log.warn({ error }, 'sweep.failed'))
-      .finally(() => {
-        if (!stopped) timer = setTimeout(tick, everyMs)
-      })
-  }
-  tick()
-
+  const stopSweep = repeat(everyMs, sweep, (error) => {
+    log.warn({ error }, 'sweep.failed')
+    onSweep?.({ result: 'failed', users: 0, servers: 0 })
+  })
+  const stopHousekeeping = repeat(housekeepingEveryMs, keepHouse, (error) => log.warn({ error }, 'housekeeping.failed'))
   return async () => {
-    stopped = true
-    clearTimeout(timer)
-    await running
+    await Promise.all([stopSweep(), stopHousekeeping()])
   }
 }

@@ -2,7 +2,7 @@ import type { Request, RequestHandler } from 'express'
 import type { Servers } from '../delivery/servers.ts'
 import { basicOf, bearerOf } from '../http/credentials.ts'
 import { Unauthenticated } from '../http/problem.ts'
-import { sameSecret } from '../secrets.ts'
+import type { AdminKeys } from '../operators/keys.ts'
 
 /** Who asks: an operator with an admin key, or a server with its own credentials. */
 export type Caller =
@@ -11,12 +11,12 @@ export type Caller =
 
 const callers = new WeakMap<Request, Caller>()
 
-/** Lets in whoever holds the admin key or a server's own credentials. */
+/** Lets in whoever holds an admin key or a server's own credentials. */
 export function authenticate({
-  adminKey,
+  adminKeys,
   servers,
 }: {
-  adminKey: string
+  adminKeys: Pick<AdminKeys, 'nameOf'>
   servers: Pick<Servers, 'serverOf'>
 }): RequestHandler {
   return async (req, _res, next) => {
@@ -29,7 +29,10 @@ export function authenticate({
 
   async function identify(req: Request): Promise<Caller | undefined> {
     const bearer = bearerOf(req)
-    if (bearer !== undefined) return sameSecret(bearer, adminKey) ? { kind: 'admin', name: 'root' } : undefined
+    if (bearer !== undefined) {
+      const name = await adminKeys.nameOf(bearer)
+      return name === undefined ? undefined : { kind: 'admin', name }
+    }
     const basic = basicOf(req)
     const serverId = basic && (await servers.serverOf(basic))
     return serverId === undefined ? undefined : { kind: 'server', serverId }
@@ -40,6 +43,12 @@ export function callerOf(req: Request): Caller {
   const caller = callers.get(req)
   if (!caller) throw new Error('this route is not behind authenticate()')
   return caller
+}
+
+/** The caller as it is recorded beside what it did. */
+export function actorOf(req: Request): string {
+  const caller = callerOf(req)
+  return caller.kind === 'admin' ? `key:${caller.name}` : `server:${caller.serverId}`
 }
 
 /** What follows is not for servers. To them it is as if their credentials opened nothing at all. */

@@ -1,71 +1,180 @@
-import { Router } from 'express'
 import { z } from 'zod'
 import type { Directories, DirectoryRecord } from '../directory/directories.ts'
-import { cursorKey, listed, pageQuery, parse } from '../http/parse.ts'
+import { givenInstant, instant, type Operation, operation, pageOf, reply } from '../http/operation.ts'
+import { cursorKey, listed, pageQuery } from '../http/parse.ts'
+import { problem } from '../http/problem.ts'
+import { actorOf } from './auth.ts'
+import { label, slug } from './fields.ts'
 
-export const slug = z
-  .string()
-  .regex(/^[a-z0-9][a-z0-9-]{0,62}$/, 'must be 1 to 63 of a-z, 0-9 and -, not starting with -')
+const provider = z.enum(['okta', 'entra', 'google', 'ping', 'generic'])
+const id = slug.meta({ example: 'acme' })
+const silentAfterHours = z.int().min(1).max(8_760)
 
-const newDirectory = z.strictObject({
-  id: slug,
-  provider: z.enum(['okta', 'entra', 'google', 'ping', 'generic']),
-  name: z.string().min(1).max(200).optional(),
-})
-const newToken = z.strictObject({
-  label: z.string().min(1).max(200).optional(),
-  expiresAt: z.iso.datetime({ offset: true }).optional(),
-})
+export const directory = z
+  .object({
+    id,
+    provider,
+    name: z.string(),
+    scimBaseUrl: z.string().meta({ description: 'What the identity provider is given, beside a token' }),
+    silentAfterHours: silentAfterHours.meta({ description: 'From when on silence of its provider is an alarm' }),
+    lastSeenAt: instant.nullable().meta({ description: 'When its provider last called, to the minute' }),
+    createdAt: instant,
+  })
+  .meta({ id: 'Directory' })
+
+const newDirectory = z
+  .strictObject({
+    id,
+    provider,
+    name: label.optional(),
+    silentAfterHours: silentAfterHours.optional(),
+  })
+  .meta({ id: 'NewDirectory' })
+
+const leaving = z
+  .object({
+    id,
+    provider,
+    name: z.string(),
+    createdAt: instant,
+    deletedAt: instant,
+    pending: z.int().meta({ description: 'Users still to be decided about, and deliveries still to arrive' }),
+  })
+  .meta({ id: 'LeavingDirectory' })
+
+const removed = z
+  .object({ id: z.string(), deletedAt: instant, users: z.int().meta({ description: 'How many have left' }) })
+  .meta({ id: 'RemovedDirectory' })
+
+const token = z
+  .object({
+    id: z.string(),
+    label: z.string().nullable(),
+    createdAt: instant,
+    expiresAt: instant.nullable(),
+    lastUsedAt: instant.nullable(),
+  })
+  .meta({ id: 'DirectoryToken' })
+
+const issuedToken = z
+  .object({ ...token.shape, token: z.string().meta({ description: 'Shown this once' }) })
+  .meta({ id: 'IssuedDirectoryToken' })
+
+const tag = 'Directories'
 
 /** `/directories` and their SCIM tokens. */
-export function directoryRoutes({
+export function directoryOperations({
   directories,
   publicUrl,
 }: {
   directories: Directories
   publicUrl: () => string
-}): Router {
-  const routes = Router()
+}): Operation[] {
+  return [
+    operation({
+      method: 'post',
+      path: '/directories',
+      operationId: 'createDirectory',
+      summary: 'Connect an identity provider',
+      tag,
+      body: newDirectory,
+      answers: { 201: directory, 409: problem },
+      async handle({ body }) {
+        const made = await directories.create({ ...body, name: body.name ?? body.id })
+        return reply(201, shown(made), { location: `${publicUrl()}/admin/v1/directories/${made.id}` })
+      },
+    }),
+    operation({
+      method: 'get',
+      path: '/directories',
+      operationId: 'listDirectories',
+      summary: 'List directories',
+      tag,
+      query: pageQuery.extend({
+        leaving: z
+          .enum(['true', 'false'])
+          .optional()
+          .meta({ description: 'true: instead, those that were deleted and of which some server has yet to hear' }),
+      }),
+      answers: { 200: pageOf(z.union([directory, leaving])) },
+      async handle({ query: { leaving, limit, cursor } }) {
+        const page = { limit, after: cursorKey(cursor) }
+        if (leaving === 'true') return listed(await directories.leaving(page), limit, ({ id }) => id)
+        return listed((await directories.list(page)).map(shown), limit, ({ id }) => id)
+      },
+    }),
+    operation({
+      method: 'get',
+      path: '/directories/{id}',
+      operationId: 'getDirectory',
+      summary: 'Show a directory',
+      tag,
+      answers: { 200: directory },
+      handle: async ({ params }) => shown(await directories.get(params.id)),
+    }),
+    operation({
+      method: 'patch',
+      path: '/directories/{id}',
+      operationId: 'changeDirectory',
+      summary: 'Change a directory',
+      tag,
+      body: z
+        .strictObject({ name: label.optional(), silentAfterHours: silentAfterHours.optional() })
+        .meta({ id: 'DirectoryChange' }),
+      answers: { 200: directory },
+      handle: async ({ params, body }) => shown(await directories.change(params.id, body)),
+    }),
+    operation({
+      method: 'delete',
+      path: '/directories/{id}',
+      operationId: 'deleteDirectory',
+      summary: 'Delete a directory: everyone in it has left',
+      description:
+        'From the answer on nobody of it holds anything. Its tokens and rules are gone at once, its people and groups once every server has heard.',
+      tag,
+      answers: { 202: removed },
+      async handle({ params, req }) {
+        const cause = { source: 'admin', actor: actorOf(req), requestId: req.id } as const
+        return reply(202, { id: params.id, ...(await directories.remove(params.id, cause)) })
+      },
+    }),
+    operation({
+      method: 'post',
+      path: '/directories/{id}/tokens',
+      operationId: 'issueDirectoryToken',
+      summary: 'Issue a SCIM token',
+      description:
+        'Several may be alive at once: issue the new one, give it to the identity provider, delete the old one.',
+      tag,
+      body: z.strictObject({ label: label.optional(), expiresAt: givenInstant.optional() }),
+      answers: { 201: issuedToken },
+      handle: ({ params, body }) => directories.issueToken(params.id, body),
+    }),
+    operation({
+      method: 'get',
+      path: '/directories/{id}/tokens',
+      operationId: 'listDirectoryTokens',
+      summary: 'List the SCIM tokens of a directory',
+      tag,
+      query: pageQuery,
+      answers: { 200: pageOf(token) },
+      async handle({ params, query: { limit, cursor } }) {
+        const items = await directories.tokens(params.id, { limit, after: cursorKey(cursor) })
+        return listed(items, limit, ({ id }) => id)
+      },
+    }),
+    operation({
+      method: 'delete',
+      path: '/directories/{id}/tokens/{token}',
+      operationId: 'deleteDirectoryToken',
+      summary: 'Delete a SCIM token',
+      tag,
+      answers: { 204: undefined },
+      handle: ({ params }) => directories.revokeToken(params.id, params.token),
+    }),
+  ]
 
-  routes.post('/directories', async (req, res) => {
-    const given = parse(newDirectory, req.body)
-    const made = await directories.create({ ...given, name: given.name ?? given.id })
-    res.status(201).location(`${publicUrl()}/admin/v1/directories/${made.id}`).json(shown(made))
-  })
-
-  routes.get('/directories', async (req, res) => {
-    const { limit, cursor } = parse(pageQuery, req.query)
-    const items = await directories.list({ limit, after: cursorKey(cursor) })
-    res.json(listed(items.map(shown), limit, ({ id }) => id))
-  })
-
-  routes.get('/directories/:id', async (req, res) => {
-    res.json(shown(await directories.get(req.params.id)))
-  })
-
-  routes.post('/directories/:id/tokens', async (req, res) => {
-    const { label, expiresAt } = parse(newToken, req.body)
-    await directories.get(req.params.id)
-    const token = await directories.issueToken(req.params.id, {
-      label,
-      expiresAt: expiresAt === undefined ? undefined : new Date(expiresAt),
-    })
-    res.status(201).json(token)
-  })
-
-  routes.get('/directories/:id/tokens', async (req, res) => {
-    const { id } = await directories.get(req.params.id)
-    res.json({ items: await directories.tokens(id), next: null })
-  })
-
-  routes.delete('/directories/:id/tokens/:token', async (req, res) => {
-    await directories.revokeToken(req.params.id, req.params.token)
-    res.status(204).end()
-  })
-
-  return routes
-
-  function shown(directory: DirectoryRecord) {
-    return { ...directory, scimBaseUrl: `${publicUrl()}/directories/${directory.id}/scim/v2` }
+  function shown(record: DirectoryRecord) {
+    return { ...record, scimBaseUrl: `${publicUrl()}/directories/${record.id}/scim/v2` }
   }
 }

@@ -1,49 +1,67 @@
-import { Router } from 'express'
 import { z } from 'zod'
 import type { Database } from '../db/pool.ts'
 import type { Servers } from '../delivery/servers.ts'
 import type { Directories } from '../directory/directories.ts'
 import { findUser } from '../directory/find-user.ts'
 import { Forbidden, Invalid } from '../errors.ts'
-import { cursorKey, listed, pageQuery, parse } from '../http/parse.ts'
+import { givenInstant, instant, type Operation, operation, pageOf, reply } from '../http/operation.ts'
+import { cursorKey, listed, pageQuery } from '../http/parse.ts'
+import { problem } from '../http/problem.ts'
 import type { Grants } from '../ledger/grants.ts'
-import { callerOf } from './auth.ts'
-import { scope } from './servers.ts'
+import { actorOf, callerOf } from './auth.ts'
+import { scope } from './fields.ts'
+import { queriedUser, userQuery } from './user-query.ts'
 
-export const userReference = z.union([
-  z.strictObject({ id: z.string() }),
-  z.strictObject({ userName: z.string() }),
-  z.strictObject({ externalId: z.string() }),
-])
-const time = z.iso.datetime({ offset: true }).transform((text) => new Date(text))
+export const grant = z
+  .object({
+    id: z.string(),
+    directory: z.string(),
+    user: z.string(),
+    server: z.string(),
+    client: z.string().meta({ description: 'The MCP client, as it was recorded' }),
+    scopes: z.array(z.string()),
+    jti: z.string().nullable(),
+    issuedAt: instant,
+    expiresAt: instant,
+    state: z.enum(['active', 'expired', 'closed']),
+    closedAt: instant.nullable(),
+    closedReason: z.string().nullable(),
+  })
+  .meta({ id: 'Grant' })
+
+export const userReference = z
+  .union([
+    z.strictObject({ id: z.string() }),
+    z.strictObject({ userName: z.string() }),
+    z.strictObject({ externalId: z.string() }),
+  ])
+  .meta({ id: 'UserReference' })
 
 const reportedGrant = z
   .strictObject({
-    directory: z.string(),
+    directory: z.string().meta({ example: 'acme' }),
     user: userReference,
-    server: z.string(),
-    client: z.string().min(1).max(2_048),
+    server: z.string().meta({ example: 'linear' }),
+    client: z.string().min(1).max(2_048).meta({ example: 'claude' }),
     scopes: z.array(scope).max(200),
-    jti: z.string().min(1).max(500).optional(),
-    token: z.string().min(1).max(16_384).optional(),
-    issuedAt: time.optional(),
-    expiresAt: time,
+    jti: z.string().min(1).max(500).optional().meta({ description: 'This or `token` is required' }),
+    token: z.string().min(1).max(16_384).optional().meta({ description: 'Only its hash is kept' }),
+    issuedAt: givenInstant.optional().meta({ description: 'Left out: now' }),
+    expiresAt: givenInstant,
   })
   .refine(({ jti, token }) => jti !== undefined || token !== undefined, {
     path: ['jti'],
     message: 'jti or token is required',
   })
+  .meta({ id: 'ReportedGrant' })
 
-const grantQuery = pageQuery.extend({
-  user: z.uuid().optional(),
-  server: z.string().optional(),
-  active: z.enum(['true', 'false']).optional(),
-})
 /** Clocks differ; an issue time further ahead than this is a mistake. */
 const skewMs = 60_000
 
-/** `POST /grants`: for operators, and for a server that records its own. */
-export function grantRecordingRoutes({
+const tag = 'Grants'
+
+/** `/grants`: recorded by operators and, for itself, by a server; read and revoked by operators. */
+export function grantOperations({
   db,
   directories,
   servers,
@@ -53,41 +71,79 @@ export function grantRecordingRoutes({
   directories: Directories
   servers: Servers
   grants: Grants
-}): Router {
-  const routes = Router()
-  routes.post('/grants', async (req, res) => {
-    const given = parse(reportedGrant, req.body)
-    const caller = callerOf(req)
-    if (caller.kind === 'server' && caller.serverId !== given.server)
-      throw new Forbidden('A server records grants for itself only')
-    checkTimes(given)
-    await directories.get(given.directory)
-    await servers.get(given.server)
-    const userId = await findUser(db, given.directory, given.user)
-    req.facts.userId = userId
-    const { directory, user: _, server, ...rest } = given
-    const actor = caller.kind === 'admin' ? `key:${caller.name}` : `server:${caller.serverId}`
-    const { grant, isNew } = await grants.record({ ...rest, directoryId: directory, userId, serverId: server }, actor)
-    res.status(isNew ? 201 : 200).json(grant)
-  })
-  return routes
-}
-
-/** `GET /grants`. */
-export function grantRoutes({ grants }: { grants: Grants }): Router {
-  const routes = Router()
-  routes.get('/grants', async (req, res) => {
-    const { user, server, active, limit, cursor } = parse(grantQuery, req.query)
-    const items = await grants.list({
-      userId: user,
-      serverId: server,
-      active: active === undefined ? undefined : active === 'true',
-      limit,
-      before: cursorKey(cursor),
-    })
-    res.json(listed(items, limit, ({ id }) => id))
-  })
-  return routes
+}): Operation[] {
+  return [
+    operation({
+      method: 'post',
+      path: '/grants',
+      operationId: 'recordGrant',
+      summary: 'Record a grant that was issued elsewhere',
+      description:
+        'If the gate allows it. A repeat, by `jti` or `token` at that server, answers 200 with the grant as it is now and changes nothing.',
+      tag,
+      security: ['adminKey', 'serverCredentials'],
+      body: reportedGrant,
+      answers: { 200: grant, 201: grant, 403: problem, 404: problem },
+      async handle({ body, req }) {
+        const caller = callerOf(req)
+        if (caller.kind === 'server' && caller.serverId !== body.server)
+          throw new Forbidden('A server records grants for itself only')
+        checkTimes(body)
+        await directories.get(body.directory)
+        await servers.get(body.server)
+        const userId = await findUser(db, body.directory, body.user)
+        req.facts.userId = userId
+        const { directory, user: _, server, ...rest } = body
+        const reported = { ...rest, directoryId: directory, userId, serverId: server }
+        const { grant, isNew } = await grants.record(reported, actorOf(req))
+        return reply(isNew ? 201 : 200, grant)
+      },
+    }),
+    operation({
+      method: 'get',
+      path: '/grants',
+      operationId: 'listGrants',
+      summary: 'List grants, newest first',
+      tag,
+      query: pageQuery.extend({
+        ...userQuery,
+        server: z.string().optional(),
+        active: z.enum(['true', 'false']).optional(),
+      }),
+      answers: { 200: pageOf(grant), 404: problem },
+      async handle({ query: { server, active, limit, cursor, ...query } }) {
+        const items = await grants.list({
+          userId: await queriedUser(db, query),
+          serverId: server,
+          active: active === undefined ? undefined : active === 'true',
+          limit,
+          before: cursorKey(cursor),
+        })
+        return listed(items, limit, ({ id }) => id)
+      },
+    }),
+    operation({
+      method: 'get',
+      path: '/grants/{id}',
+      operationId: 'getGrant',
+      summary: 'Show a grant',
+      tag,
+      answers: { 200: grant },
+      handle: ({ params }) => grants.get(params.id),
+    }),
+    operation({
+      method: 'post',
+      path: '/grants/{id}/revoke',
+      operationId: 'revokeGrant',
+      summary: 'Take one grant back',
+      description:
+        'For ever, and its server is told. The user keeps what the rules give. One that is no longer active is left as it was.',
+      tag,
+      answers: { 200: grant },
+      handle: ({ params, req }) =>
+        grants.revoke(params.id, { source: 'admin', actor: actorOf(req), requestId: req.id }),
+    }),
+  ]
 }
 
 function checkTimes({ issuedAt, expiresAt }: { issuedAt?: Date; expiresAt: Date }): void {

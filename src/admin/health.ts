@@ -3,8 +3,8 @@ import { sql } from 'kysely'
 import type { Database } from '../db/pool.ts'
 import { bearerOf } from '../http/credentials.ts'
 import { problemEdge, Unauthenticated } from '../http/problem.ts'
+import type { AdminKeys } from '../operators/keys.ts'
 import type { Queue } from '../queue/queue.ts'
-import { sameSecret } from '../secrets.ts'
 import type { Metrics } from './metrics.ts'
 
 const patienceMs = 2_000
@@ -18,14 +18,14 @@ export function healthRoutes({
   db,
   queue,
   metrics,
-  adminKey,
+  adminKeys,
   needsQueue,
   isVerified,
 }: {
   db: Database
   queue: Queue
   metrics: Metrics
-  adminKey: string
+  adminKeys: Pick<AdminKeys, 'nameOf'>
   needsQueue: boolean
   isVerified: () => boolean
 }): Router {
@@ -48,7 +48,7 @@ export function healthRoutes({
   routes.get('/metrics', async (req, res) => {
     const key = bearerOf(req)
     const local = loopback.test(req.socket.remoteAddress ?? '')
-    if (!local && !(key !== undefined && sameSecret(key, adminKey)))
+    if (!local && !(key !== undefined && (await adminKeys.nameOf(key))))
       throw new Unauthenticated('An admin key is required')
     res.type(metrics.contentType).send(await metrics.read())
   })

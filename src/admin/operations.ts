@@ -5,52 +5,96 @@ import type { Database } from '../db/pool.ts'
 import type { Servers } from '../delivery/servers.ts'
 import type { Directories } from '../directory/directories.ts'
 import type { Users } from '../directory/users.ts'
+import type { Impact } from '../entitlement/impact.ts'
 import type { Rules } from '../entitlement/rules.ts'
+import type { ExplainAccess } from '../entitlement/why.ts'
 import { NotFound } from '../errors.ts'
+import { mount, type Operation } from '../http/operation.ts'
 import { problemEdge, requireJson } from '../http/problem.ts'
 import type { Grants } from '../ledger/grants.ts'
+import type { AdminKeys } from '../operators/keys.ts'
+import type { Trail } from '../operators/trail.ts'
 import type { Hop, Lane } from '../queue/catalog.ts'
 import type { Queue } from '../queue/queue.ts'
+import { alarmOperations } from './alarms.ts'
+import { auditOperations, recordActions } from './audit.ts'
 import { authenticate, operatorsOnly } from './auth.ts'
-import { deliveryRoutes } from './deliveries.ts'
-import { directoryRoutes } from './directories.ts'
-import { eventRoutes } from './events.ts'
-import { grantRecordingRoutes, grantRoutes } from './grants.ts'
-import { jobRoutes } from './jobs.ts'
-import { ruleRoutes } from './rules.ts'
-import { serverRoutes } from './servers.ts'
-import { statsRoutes } from './stats.ts'
-import { userRoutes } from './users.ts'
+import { deliveryOperations } from './deliveries.ts'
+import { directoryOperations } from './directories.ts'
+import { docsPage } from './docs.ts'
+import { documentOperation } from './document.ts'
+import { entitlementOperations } from './entitlements.ts'
+import { eventOperations } from './events.ts'
+import { grantOperations } from './grants.ts'
+import { jobOperations } from './jobs.ts'
+import { keyOperations } from './keys.ts'
+import { ruleOperations } from './rules.ts'
+import { serverOperations } from './servers.ts'
+import { statsOperations } from './stats.ts'
+import { userOperations } from './users.ts'
 
 export interface OperationsParts {
-  readonly adminKey: string
+  readonly adminKeys: AdminKeys
   readonly connectors: Connectors
   readonly db: Database
   readonly directories: Directories
   readonly egress: Egress
+  readonly explainAccess: ExplainAccess
   readonly grants: Grants
   readonly hint: (hop: Hop, lane: Lane, id: string) => void
+  readonly impact: Impact
   readonly publicUrl: () => string
   readonly queue: Queue
   readonly requireReady: RequestHandler
   readonly rules: Rules
+  /** `kid` of the key that seals. */
+  readonly sealedUnder: string
   readonly servers: Servers
+  readonly trail: Trail
   readonly users: Users
 }
 
-/** Operators' JSON API under `/admin/v1`; a server's own credentials open `POST /grants` and nothing else. */
+/** Every operation, as it is described and served. */
+export function adminOperations(parts: OperationsParts): Operation[] {
+  const operations = [
+    ...directoryOperations(parts),
+    ...serverOperations(parts),
+    ...ruleOperations(parts),
+    ...userOperations(parts),
+    ...entitlementOperations(parts),
+    ...eventOperations(parts),
+    ...grantOperations(parts),
+    ...deliveryOperations(parts),
+    ...jobOperations(parts),
+    ...alarmOperations(parts),
+    ...statsOperations(parts),
+    ...keyOperations(parts),
+    ...auditOperations(parts),
+  ]
+  return [...operations, documentOperation(operations)]
+}
+
+/** Operators' JSON API under `/admin/v1`: who may call what is as each operation declares it. */
 export function operationsApi(parts: OperationsParts): Router {
+  const { anybody, servers, operators } = byCaller(adminOperations(parts))
   const api = Router()
+  mount(api, anybody)
+  api.use('/docs', docsPage())
   api.use(parts.requireReady)
   api.use(authenticate(parts))
   api.use(express.json({ limit: '1mb' }), requireJson)
-  api.use(grantRecordingRoutes(parts))
+  mount(api, servers)
   api.use(operatorsOnly)
-  api.use(directoryRoutes(parts), serverRoutes(parts), ruleRoutes(parts), userRoutes(parts), grantRoutes(parts))
-  api.use(deliveryRoutes(parts), jobRoutes(parts), eventRoutes(parts), statsRoutes(parts))
+  mount(api, operators, { before: recordActions(parts) })
   api.use((req) => {
     throw new NotFound(`There is no ${req.method} ${req.baseUrl}${req.path}`)
   })
   api.use(problemEdge)
   return Router().use('/admin/v1', api)
+}
+
+function byCaller(operations: readonly Operation[]) {
+  const anybody = operations.filter(({ open }) => open)
+  const servers = operations.filter(({ security }) => security?.includes('serverCredentials'))
+  return { anybody, servers, operators: operations.filter((one) => !anybody.includes(one) && !servers.includes(one)) }
 }

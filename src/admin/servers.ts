@@ -1,53 +1,245 @@
-import { Router } from 'express'
 import { z } from 'zod'
 import type { Egress } from '../connectors/egress.ts'
 import type { Servers } from '../delivery/servers.ts'
-import { cursorKey, listed, pageQuery, parse } from '../http/parse.ts'
-import { slug } from './directories.ts'
+import { givenInstant, instant, instantText, type Operation, operation, pageOf } from '../http/operation.ts'
+import { cursorKey, listed, pageQuery } from '../http/parse.ts'
+import { problem } from '../http/problem.ts'
+import { label, scope, slug } from './fields.ts'
 
-/** RFC 6749 §3.3: printable ASCII without space, quote and backslash. */
-export const scope = z.string().regex(/^[\x21\x23-\x5b\x5d-\x7e]{1,200}$/, 'must be a scope token (RFC 6749 §3.3)')
+const id = slug.meta({ example: 'linear' })
+const resource = z
+  .string()
+  .meta({ description: 'RFC 9728 resource identifier', example: 'https://mcp.linear.example/mcp' })
+const url = z
+  .unknown()
+  .optional()
+  .meta({
+    description: 'Where a webhook is sent',
+    example: 'https://hooks.linear.example/tenure',
+    override: { type: 'string' },
+  })
 
-const newServer = z.strictObject({
-  id: slug,
-  name: z.string().min(1).max(200),
-  resource: z.string().refine((text) => Buffer.byteLength(text) <= 2_000, 'must have at most 2,000 bytes'),
-  connectors: z.array(z.looseObject({ type: z.string() })).max(10),
-  scopes: z.array(scope).min(1).max(200).optional(),
-  tokenLifeSeconds: z.number().int().min(30).max(86_400).optional(),
-  tokenFormat: z.enum(['opaque', 'jwt']).optional(),
-  concurrency: z.number().int().min(1).max(1_000).optional(),
-})
+const connector = z
+  .object({
+    id: z.string(),
+    type: z.string().meta({ example: 'webhook' }),
+    url,
+    secrets: z
+      .array(z.object({ createdAt: instantText, signsUntil: instantText.nullable() }))
+      .meta({ description: 'Newest first; the older ones still sign until their time is up' }),
+    signingSecret: z.string().optional().meta({ description: 'Only in the answer that made it' }),
+  })
+  .meta({ id: 'Connector' })
+
+const tokenLifeSeconds = z.int().min(30).max(86_400)
+const tokenFormat = z.enum(['opaque', 'jwt'])
+const concurrency = z.int().min(1).max(1_000)
+
+export const server = z
+  .object({
+    id,
+    name: z.string(),
+    resource,
+    connectors: z.array(connector),
+    scopes: z.array(z.string()).nullable().meta({ description: 'null: whatever its rules name' }),
+    tokenLifeSeconds: tokenLifeSeconds.nullable(),
+    tokenFormat,
+    concurrency: concurrency.meta({ description: 'Requests under way at once' }),
+    paused: z.boolean(),
+    pausedReason: z.string().nullable(),
+    failing: z.int().meta({ description: 'Failures in a row; from ten on the normal lane is only probed' }),
+    createdAt: instant,
+  })
+  .meta({ id: 'Server' })
+
+const newServer = z
+  .strictObject({
+    id,
+    name: label,
+    resource: resource.refine((text) => Buffer.byteLength(text) <= 2_000, 'must have at most 2,000 bytes'),
+    connectors: z
+      .array(z.looseObject({ type: z.string().meta({ example: 'webhook' }), url }))
+      .max(10)
+      .meta({ description: 'Each way in which the server is told' }),
+    scopes: z.array(scope).min(1).max(200).optional(),
+    tokenLifeSeconds: tokenLifeSeconds.optional(),
+    tokenFormat: tokenFormat.optional(),
+    concurrency: concurrency.optional(),
+  })
+  .meta({ id: 'NewServer' })
+
+const serverChange = z
+  .strictObject({
+    name: label.optional(),
+    resource: newServer.shape.resource.optional(),
+    scopes: z.array(scope).min(1).max(200).nullable().optional(),
+    tokenLifeSeconds: tokenLifeSeconds.nullable().optional(),
+    tokenFormat: tokenFormat.optional(),
+    concurrency: concurrency.optional(),
+    connectors: z
+      .array(z.looseObject({ id: z.string().optional(), type: z.string().optional() }))
+      .max(10)
+      .optional(),
+  })
+  .meta({ id: 'ServerChange' })
+
+const credential = z
+  .object({
+    clientId: z.string(),
+    label: z.string().nullable(),
+    createdAt: instant,
+    expiresAt: instant.nullable(),
+    lastUsedAt: instant.nullable(),
+  })
+  .meta({ id: 'ServerCredential' })
+
+const issuedCredential = z
+  .object({ ...credential.shape, clientSecret: z.string().meta({ description: 'Shown this once' }) })
+  .meta({ id: 'IssuedServerCredential' })
+
+const tag = 'Servers'
 
 /** `/servers` and the credentials with which they ask. */
-export function serverRoutes({
+export function serverOperations({
   servers,
   egress,
 }: {
   servers: Servers
   egress: Pick<Egress, 'checkConfiguredUrl'>
-}): Router {
-  const routes = Router()
-
-  routes.post('/servers', async (req, res) => {
-    const given = parse(newServer, req.body)
-    egress.checkConfiguredUrl(given.resource, 'resource')
-    res.status(201).json(await servers.create(given))
-  })
-
-  routes.get('/servers', async (req, res) => {
-    const { limit, cursor } = parse(pageQuery, req.query)
-    const items = await servers.list({ limit, after: cursorKey(cursor) })
-    res.json(listed(items, limit, ({ id }) => id))
-  })
-
-  routes.get('/servers/:id', async (req, res) => {
-    res.json(await servers.get(req.params.id))
-  })
-
-  routes.post('/servers/:id/credentials', async (req, res) => {
-    res.status(201).json(await servers.issueCredential(req.params.id))
-  })
-
-  return routes
+}): Operation[] {
+  return [
+    operation({
+      method: 'post',
+      path: '/servers',
+      operationId: 'createServer',
+      summary: 'Register an MCP server',
+      description: 'The answer carries the `signingSecret` of each webhook, this once.',
+      tag,
+      body: newServer,
+      answers: { 201: server, 409: problem },
+      handle({ body }) {
+        egress.checkConfiguredUrl(body.resource, 'resource')
+        return servers.create(body)
+      },
+    }),
+    operation({
+      method: 'get',
+      path: '/servers',
+      operationId: 'listServers',
+      summary: 'List servers',
+      tag,
+      query: pageQuery,
+      answers: { 200: pageOf(server) },
+      async handle({ query: { limit, cursor } }) {
+        const items = await servers.list({ limit, after: cursorKey(cursor) })
+        return listed(items, limit, ({ id }) => id)
+      },
+    }),
+    operation({
+      method: 'get',
+      path: '/servers/{id}',
+      operationId: 'getServer',
+      summary: 'Show a server',
+      tag,
+      answers: { 200: server },
+      handle: ({ params }) => servers.get(params.id),
+    }),
+    operation({
+      method: 'patch',
+      path: '/servers/{id}',
+      operationId: 'changeServer',
+      summary: 'Change a server',
+      description:
+        '`connectors` is the whole list: one with an `id` is kept (and changed where it says more), one without is new and comes with its `signingSecret`, one left out is removed and told nothing more. A new one hears of everyone who has access.',
+      tag,
+      body: serverChange,
+      answers: { 200: server, 409: problem },
+      handle({ params, body }) {
+        if (body.resource !== undefined) egress.checkConfiguredUrl(body.resource, 'resource')
+        return servers.change(params.id, body)
+      },
+    }),
+    operation({
+      method: 'delete',
+      path: '/servers/{id}',
+      operationId: 'deleteServer',
+      summary: 'Delete a server: nobody may hold anything there',
+      description:
+        'From the answer on. Its rules and credentials are gone. Everyone who had access is still told out, like any leaver, unless `tell=false`.',
+      tag,
+      query: z.strictObject({
+        tell: z
+          .enum(['true', 'false'])
+          .default('true')
+          .meta({ description: 'false: nothing more is sent, not even revocations that it has yet to take' }),
+      }),
+      answers: { 204: undefined },
+      handle: ({ params, query }) => servers.remove(params.id, { tell: query.tell === 'true' }),
+    }),
+    operation({
+      method: 'post',
+      path: '/servers/{id}/pause',
+      operationId: 'pauseServer',
+      summary: 'Pause a server',
+      description: 'Stops what is given, never what is taken: revocations go on.',
+      tag,
+      body: z.strictObject({ reason: label.default('paused by an operator') }),
+      answers: { 200: server },
+      handle: ({ params, body }) => servers.pause(params.id, body.reason),
+    }),
+    operation({
+      method: 'post',
+      path: '/servers/{id}/resume',
+      operationId: 'resumeServer',
+      summary: 'Resume a server',
+      description: 'Also one that failed or answered 410: what waits is sent now.',
+      tag,
+      answers: { 200: server },
+      handle: ({ params }) => servers.resume(params.id),
+    }),
+    operation({
+      method: 'post',
+      path: '/servers/{id}/connectors/{connector}/rotate-secret',
+      operationId: 'rotateConnectorSecret',
+      summary: 'Give a connector a new signing secret',
+      description: 'The old one signs beside it for another 24 hours.',
+      tag,
+      answers: { 200: z.object({ signingSecret: z.string().meta({ description: 'Shown this once' }) }) },
+      handle: ({ params }) => servers.rotateSecret(params.id, params.connector),
+    }),
+    operation({
+      method: 'get',
+      path: '/servers/{id}/credentials',
+      operationId: 'listServerCredentials',
+      summary: 'List the credentials of a server',
+      tag,
+      query: pageQuery,
+      answers: { 200: pageOf(credential) },
+      async handle({ params, query: { limit, cursor } }) {
+        const items = await servers.credentials(params.id, { limit, after: cursorKey(cursor) })
+        return listed(items, limit, ({ clientId }) => clientId)
+      },
+    }),
+    operation({
+      method: 'delete',
+      path: '/servers/{id}/credentials/{clientId}',
+      operationId: 'deleteServerCredential',
+      summary: 'Delete credentials of a server',
+      tag,
+      answers: { 204: undefined },
+      handle: ({ params }) => servers.revokeCredential(params.id, params.clientId),
+    }),
+    operation({
+      method: 'post',
+      path: '/servers/{id}/credentials',
+      operationId: 'issueServerCredential',
+      summary: 'Issue credentials to a server',
+      description:
+        'With them the server introspects tokens and records grants for itself, by HTTP Basic; nothing else.',
+      tag,
+      body: z.strictObject({ label: label.optional(), expiresAt: givenInstant.optional() }),
+      answers: { 201: issuedCredential },
+      handle: ({ params, body }) => servers.issueCredential(params.id, body),
+    }),
+  ]
 }

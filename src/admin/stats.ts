@@ -1,28 +1,45 @@
-import { Router } from 'express'
 import { sql } from 'kysely'
+import { z } from 'zod'
 import type { Database } from '../db/pool.ts'
+import { countSealed } from '../housekeeping/reseal.ts'
+import { type Operation, operation } from '../http/operation.ts'
 import type { Queue } from '../queue/queue.ts'
 
-export interface Stats {
-  readonly users: { living: number; active: number; behind: number; held: number }
-  readonly grants: { open: number }
-  readonly queue: { backend: string; hintsGiven: number; hintsDropped: number }
-  readonly servers: ReadonlyArray<{
-    server: string
-    pending: number
-    urgentPending: number
-    parked: number
-    inFlight: number
-    paused: boolean
-    failing: number
-    oldestMs: number | null
-  }>
-  /** Of the last 24 hours, from the change's commit to the server's answer; null without any. */
-  readonly killTimeMs: { count: number; p50: number | null; p99: number | null }
-}
+const stats = z
+  .object({
+    users: z.object({ living: z.int(), active: z.int(), behind: z.int(), held: z.int() }),
+    grants: z.object({ open: z.int() }),
+    queue: z.object({ backend: z.string(), hintsGiven: z.int(), hintsDropped: z.int() }),
+    servers: z.array(
+      z.object({
+        server: z.string(),
+        pending: z.int(),
+        urgentPending: z.int(),
+        parked: z.int(),
+        inFlight: z.int(),
+        paused: z.boolean(),
+        failing: z.int().meta({ description: 'Failures in a row' }),
+        oldestMs: z.number().nullable().meta({ description: 'How long the oldest has waited' }),
+      }),
+    ),
+    secrets: z
+      .object({
+        sealed: z.int(),
+        underOlderKeys: z.int().meta({
+          description: 'Not yet under the first key of TENURE_SECRET_KEY; the other keys can be dropped when it is 0',
+        }),
+      })
+      .meta({ description: 'What is stored sealed, the check value of the installation included' }),
+    killTimeMs: z
+      .object({ count: z.int(), p50: z.number().nullable(), p99: z.number().nullable() })
+      .meta({ description: "Of the last 24 hours, from the change's commit to the server's answer; null without any" }),
+  })
+  .meta({ id: 'Stats' })
 
-export async function readStats(db: Database, queue: Queue): Promise<Stats> {
-  const [users, servers, kill, grants] = await Promise.all([
+export type Stats = z.input<typeof stats>
+
+export async function readStats(db: Database, queue: Queue, sealedUnder: string): Promise<Stats> {
+  const [users, servers, kill, grants, secrets] = await Promise.all([
     sql<Stats['users']>`
       select count(*) filter (where u.deleted_at is null) as living, count(*) filter (where u.deleted_at is null and u.active) as active,
         count(*) filter (where s.version > s.converged_version or (u.active and u.deleted_at is null and s.converged_policy_version < d.policy_version)) as behind,
@@ -36,7 +53,7 @@ export async function readStats(db: Database, queue: Queue): Promise<Stats> {
         count(d.id) filter (where d.leased_until > clock_timestamp()) as "inFlight",
         round(extract(epoch from clock_timestamp() - min(d.behind_since)) * 1000)::float8 as "oldestMs"
       from server s left join delivery d on d.server_id = s.id and (d.due_at is not null or d.parked_at is not null or d.leased_until is not null)
-      where s.deleted_at is null group by s.id order by s.id`.execute(db),
+      where s.deleted_at is null or s.purged_at is null group by s.id order by s.id`.execute(db),
     sql<{ count: number; p50: number | null; p99: number | null }>`
       select count(*) as count,
         percentile_cont(0.5) within group (order by ms) as p50, percentile_cont(0.99) within group (order by ms) as p99
@@ -49,6 +66,7 @@ export async function readStats(db: Database, queue: Queue): Promise<Stats> {
     }>`select count(*) as open from access_grant where closed_at is null and expires_at > clock_timestamp()`.execute(
       db,
     ),
+    countSealed(db, sealedUnder),
   ])
   const round = (ms: number | null) => (ms === null ? null : Math.round(ms * 10) / 10)
   const { count, p50, p99 } = kill.rows[0]!
@@ -57,15 +75,31 @@ export async function readStats(db: Database, queue: Queue): Promise<Stats> {
     grants: grants.rows[0]!,
     queue: { backend: queue.backend, hintsGiven: queue.counts.given, hintsDropped: queue.counts.dropped },
     servers: servers.rows,
+    secrets,
     killTimeMs: { count, p50: round(p50), p99: round(p99) },
   }
 }
 
 /** `/stats`: what is behind, per server, and how long a cut takes to arrive. */
-export function statsRoutes({ db, queue }: { db: Database; queue: Queue }): Router {
-  const routes = Router()
-  routes.get('/stats', async (_req, res) => {
-    res.json(await readStats(db, queue))
-  })
-  return routes
+export function statsOperations({
+  db,
+  queue,
+  sealedUnder,
+}: {
+  db: Database
+  queue: Queue
+  /** `kid` of the key that seals. */
+  sealedUnder: string
+}): Operation[] {
+  return [
+    operation({
+      method: 'get',
+      path: '/stats',
+      operationId: 'getStats',
+      summary: 'Show what is behind, and how long a cut takes',
+      tag: 'Health',
+      answers: { 200: stats },
+      handle: () => readStats(db, queue, sealedUnder),
+    }),
+  ]
 }

@@ -1,17 +1,21 @@
 import { sql } from 'kysely'
+import { z } from 'zod'
 import type { Database } from '../db/pool.ts'
+import { instant } from '../http/operation.ts'
 
-/** One thing that happened to a person, with the milliseconds since the one before and since the cut it follows. */
-export interface TimelineItem {
-  readonly at: Date
-  readonly kind: 'event' | 'cut' | 'entitled' | 'granted' | 'closed' | 'attempt' | 'delivered'
-  /** Since the item before. */
-  readonly ms: number
-  /** Since the last lifecycle event. */
-  readonly sinceEventMs: number | null
-  readonly server: string | null
-  readonly detail: Readonly<Record<string, unknown>>
-}
+/** One thing that happened to a person. */
+export const timelineItem = z
+  .object({
+    at: instant,
+    kind: z.enum(['event', 'cut', 'entitled', 'granted', 'closed', 'attempt', 'delivered']),
+    ms: z.number().meta({ description: 'Since the item before' }),
+    sinceEventMs: z.number().nullable().meta({ description: 'Since the last lifecycle event' }),
+    server: z.string().nullable(),
+    detail: z.record(z.string(), z.unknown()),
+  })
+  .meta({ id: 'TimelineItem' })
+
+type TimelineItem = z.input<typeof timelineItem>
 
 const mostItems = 1_000
 

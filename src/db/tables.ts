@@ -12,6 +12,7 @@ export interface Tables {
   lifecycle_event: LifecycleEventTable
   server: ServerTable
   connector: ConnectorTable
+  connector_secret: ConnectorSecretTable
   server_credential: ServerCredentialTable
   rule: RuleTable
   entitlement: EntitlementTable
@@ -20,6 +21,8 @@ export interface Tables {
   access_grant: AccessGrantTable
   ledger_entry: LedgerEntryTable
   installation: InstallationTable
+  admin_key: AdminKeyTable
+  admin_action: AdminActionTable
 }
 
 type Json = Record<string, unknown>
@@ -33,6 +36,9 @@ export interface DirectoryTable {
   policy_version: Generated<number>
   created_at: GeneratedTimestamp
   deleted_at: Timestamp | null
+  purged_at: Timestamp | null
+  last_seen_at: Timestamp | null
+  silent_after_hours: Generated<number>
 }
 
 export type Provider = 'okta' | 'entra' | 'google' | 'ping' | 'generic'
@@ -44,6 +50,7 @@ export interface DirectoryTokenTable {
   token_hash: Buffer
   created_at: GeneratedTimestamp
   expires_at: Timestamp | null
+  last_used_at: Timestamp | null
 }
 
 export interface ScimUserTable {
@@ -87,6 +94,7 @@ export interface UserStateTable {
   converge_due_at: Timestamp | null
   converge_attempts: Generated<number>
   converge_error: string | null
+  converge_failed_at: Timestamp | null
   hold_source: string | null
   hold_at: Timestamp | null
 }
@@ -119,8 +127,10 @@ export interface ServerTable {
   paused_reason: string | null
   failures_in_a_row: Generated<number>
   probe_at: Timestamp | null
+  failing_since: Timestamp | null
   created_at: GeneratedTimestamp
   deleted_at: Timestamp | null
+  purged_at: Timestamp | null
 }
 
 export interface ConnectorTable {
@@ -128,16 +138,27 @@ export interface ConnectorTable {
   server_id: string
   type: string
   config: JSONColumnType<Json>
-  sealed_secrets: string[]
   created_at: GeneratedTimestamp
   deleted_at: Timestamp | null
+}
+
+export interface ConnectorSecretTable {
+  id: string
+  connector_id: string
+  sealed: string
+  sealed_under: string
+  created_at: GeneratedTimestamp
+  signs_until: Timestamp | null
 }
 
 export interface ServerCredentialTable {
   client_id: string
   server_id: string
   secret_hash: Buffer
+  label: string | null
   created_at: GeneratedTimestamp
+  expires_at: Timestamp | null
+  last_used_at: Timestamp | null
 }
 
 export interface RuleTable {
@@ -243,4 +264,24 @@ export interface InstallationTable {
   singleton: Generated<boolean>
   sealed_check: string
   created_at: GeneratedTimestamp
+}
+
+export interface AdminKeyTable {
+  id: string
+  name: string
+  key_hash: Buffer
+  created_by: string
+  created_at: GeneratedTimestamp
+  expires_at: Timestamp | null
+  last_used_at: Timestamp | null
+}
+
+export interface AdminActionTable {
+  id: string
+  actor: string
+  operation: string
+  path: string
+  request_id: string
+  started_at: GeneratedTimestamp
+  status: number | null
 }

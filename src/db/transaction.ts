@@ -19,6 +19,18 @@ export function transaction<T>(db: Database, work: (trx: Transaction) => Promise
   return retrying(() => db.transaction().execute(work))
 }
 
+/** The same, rolled back once `work` is done: what would have happened, and nothing has. */
+export function rehearsal<T>(db: Database, work: (trx: Transaction) => Promise<T>): Promise<T> {
+  return retrying(async () => {
+    const trx = await db.startTransaction().execute()
+    try {
+      return await work(trx)
+    } finally {
+      await trx.rollback().execute()
+    }
+  })
+}
+
 /** The same for a single statement, which is a transaction of its own. */
 export async function retrying<T>(work: () => Promise<T>): Promise<T> {
   for (let attempt = 1; ; attempt++) {

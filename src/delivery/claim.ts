@@ -135,7 +135,9 @@ async function readContents(
     select d.id as "deliveryId", d.server_id as "serverId", d.wanted_generation as generation, d.user_id as "userId", s.directory_id as "directoryId",
       case when d.body_generation = d.wanted_generation
         then jsonb_build_object('body', d.body, 'state', d.body_state, 'eventSeq', d.body_event_seq) end as fixed,
-      jsonb_build_object('id', c.id, 'type', c.type, 'config', c.config, 'sealedSecrets', c.sealed_secrets) as connector,
+      jsonb_build_object('id', c.id, 'type', c.type, 'config', c.config, 'sealedSecrets', (
+         select coalesce(jsonb_agg(k.sealed order by k.created_at desc, k.id desc), '[]') from connector_secret k
+         where k.connector_id = c.id and (k.signs_until is null or k.signs_until > clock_timestamp()))) as connector,
       jsonb_build_object('active', e.active, 'epoch', e.epoch, 'access', e.access, 'identity', e.identity) as state, d.told,
       ${rfc3339(sql`e.changed_at`)} as at, ${rfc3339(sql`s.not_before`)} as "notBefore",
       coalesce(seen.seq, d.told_event_seq) as "eventSeq", seen.cause,

@@ -6,6 +6,7 @@ import { TenureError } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import type { Lane } from '../queue/catalog.ts'
 import type { Sealer } from '../secrets.ts'
+import { inSpan, markFailed, outsideTrace, SpanKind } from '../span.ts'
 import { type Claim, claimDue } from './claim.ts'
 import { renew, type Settled, type Settlement, settle } from './settle.ts'
 import { createUnsealing } from './unsealing.ts'
@@ -17,7 +18,7 @@ export interface DrainOptions {
   readonly log: Logger
   /** Asks for another drain of this server soon. */
   readonly hintServer: (serverId: string, lane: Lane) => void
-  readonly onAttempt?: (claim: Claim, outcome: Outcome, settled: Settled, ms: number) => void
+  readonly onAttempt?: (attempt: Settlement & Settled) => void
 }
 
 /** A drain gives its place back after this long, and asks to be woken again. */
@@ -64,7 +65,7 @@ export class Drain {
         mine.add(sent)
       }
       if (mine.size === 0) break
-      if (performance.now() > until) return this.#options.hintServer(serverId, lane)
+      if (performance.now() > until) return this.#wake(serverId, lane)
       const progressed = await Promise.race([Promise.race(mine).then(() => true), delay(patienceMs, false)])
       if (!progressed) break
       await Promise.race([Promise.all(mine), delay(gatherMs)])
@@ -105,11 +106,16 @@ export class Drain {
       const left = this.#busy.get(serverId)! - 1
       if (left > 0) this.#busy.set(serverId, left)
       else this.#busy.delete(serverId)
-      for (const lane of this.#waiting.get(serverId) ?? []) this.#options.hintServer(serverId, lane)
+      for (const lane of this.#waiting.get(serverId) ?? []) this.#wake(serverId, lane)
       this.#waiting.delete(serverId)
     })
     this.#sending.add(sent)
     return sent
+  }
+
+  /** For what is left after this turn, which is others': a trace would grow for as long as a backlog lasts. */
+  #wake(serverId: string, lane: Lane): void {
+    outsideTrace(() => this.#options.hintServer(serverId, lane))
   }
 
   /** A slot that this process holds is free when its send is done, and only this process knows when that is. */
@@ -147,15 +153,16 @@ export class Drain {
       }
       const startedAt = new Date()
       const start = performance.now()
-      const outcome = await tell()
+      const outcome = await traced(claim, tell)
       const ms = performance.now() - start
-      const settled = await this.#settle({ claim, outcome, startedAt, ms })
-      if (settled === 'again') {
+      const settlement = { claim, outcome, startedAt, ms }
+      const settled = await this.#settle(settlement)
+      if (settled.state === 'again') {
         // Due at once, in whichever lane the newer generation is.
-        this.#options.hintServer(claim.serverId, 'urgent')
-        this.#options.hintServer(claim.serverId, 'normal')
+        this.#wake(claim.serverId, 'urgent')
+        this.#wake(claim.serverId, 'normal')
       }
-      onAttempt?.(claim, outcome, settled, ms)
+      onAttempt?.({ ...settlement, ...settled })
       log.info(
         {
           deliveryId: claim.id,
@@ -166,7 +173,7 @@ export class Drain {
           outcome: outcome.kind,
           ...('reason' in outcome ? { reason: outcome.reason } : {}),
           ...('status' in outcome && outcome.status ? { status: outcome.status } : {}),
-          settled,
+          settled: settled.state,
           ms: Math.round(ms),
         },
         'delivery.attempted',
@@ -176,6 +183,28 @@ export class Drain {
       log.error({ deliveryId: claim.id, serverId: claim.serverId, error }, 'delivery.failed')
     }
   }
+}
+
+/**
+ * The span of one attempt, from the first byte that leaves to the answer. It belongs to the trace of whatever woke this
+ * drain: a revocation to that of the request that caused it, what waited for its turn to that of the hint that gave it.
+ */
+function traced(claim: Claim, tell: () => Promise<Outcome>): Promise<Outcome> {
+  const attributes = {
+    'tenure.delivery.id': claim.id,
+    'tenure.server.id': claim.serverId,
+    'tenure.user.id': claim.userId,
+    'tenure.generation': claim.generation,
+    'tenure.attempt': claim.failures + 1,
+    'tenure.urgent': claim.urgent,
+  }
+  return inSpan('delivery.attempt', { kind: SpanKind.CLIENT, attributes }, async (span) => {
+    const outcome = await tell()
+    span.setAttribute('tenure.outcome', outcome.kind)
+    if ('status' in outcome && outcome.status) span.setAttribute('http.response.status_code', outcome.status)
+    if (outcome.kind !== 'applied' && outcome.kind !== 'unchanged') markFailed(span, outcome.kind)
+    return outcome
+  })
 }
 
 /** The same for every attempt of one generation (Standard Webhooks: the receiver's key for idempotency). */

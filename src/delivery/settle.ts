@@ -13,11 +13,17 @@ export interface Settlement {
   readonly ms: number
 }
 
-/** What became of the row. `lost`: the lease had run out, so somebody else decides. */
-export type Settled = 'delivered' | 'again' | 'retry' | 'parked' | 'lost'
+export interface Settled {
+  /** What became of the row. `lost`: the lease had run out, so somebody else decides. */
+  readonly state: 'delivered' | 'again' | 'retry' | 'parked' | 'lost'
+  /** From the change's commit to this settlement, by the database's clock; null unless something urgent was delivered. */
+  readonly killSeconds: number | null
+}
 
 /** After this many failures in a row the normal lane of a server is probed, not used. */
 const failuresToOpen = 10
+/** Why a server was paused by its own word. */
+export const goneReason = 'answered 410 Gone'
 
 /**
  * Writes down what a server said: attempt, receipt and next state of the row, in one statement, conditional on the
@@ -46,7 +52,7 @@ export async function settle(db: Database, settlements: readonly Settlement[]): 
     }
   })
   const ids = rows.map(({ id }) => id)
-  const statement = sql<{ id: string; state: Settled }>`
+  const statement = sql<Settled & { id: string }>`
     with given as materialized (
       select * from jsonb_to_recordset(${JSON.stringify(rows)}::jsonb) as g (
         id text, lease text, delivered boolean, parked boolean, delay_ms bigint, attempt_id text, started_at timestamptz, ms integer,
@@ -73,7 +79,8 @@ export async function settle(db: Database, settlements: readonly Settlement[]): 
                       else clock_timestamp() + g.delay_ms * interval '1 millisecond' end
       from given g join mine m on m.id = g.id
       where d.id = m.id and d.id = any(${ids})
-      returning d.id, case when m.superseded then 'again' when g.delivered then 'delivered' when g.parked then 'parked' else 'retry' end as state
+      returning d.id, case when m.superseded then 'again' when g.delivered then 'delivered' when g.parked then 'parked' else 'retry' end as state,
+        case when g.delivered and m.urgent then extract(epoch from clock_timestamp() - m.behind_since)::float8 end as "killSeconds"
     ), tried as (
       insert into attempt (id, delivery_id, generation, started_at, ms, outcome, status, error)
       select g.attempt_id, g.id, m.leased_generation, g.started_at, g.ms, g.outcome, g.status, g.error from given g join mine m on m.id = g.id
@@ -83,11 +90,11 @@ export async function settle(db: Database, settlements: readonly Settlement[]): 
         jsonb_build_object('outcome', g.outcome, 'status', g.status, 'urgent', m.urgent)
       from given g join mine m on m.id = g.id join user_state s on s.user_id = m.user_id where g.delivered
     )
-    select id, state from settled`
+    select id, state, "killSeconds" from settled`
   const { rows: settled } = await retrying(() => statement.execute(db))
   await noteHealth(db, settlements)
-  const states = new Map(settled.map(({ id, state }) => [id, state]))
-  return settlements.map(({ claim }) => states.get(claim.id) ?? 'lost')
+  const states = new Map(settled.map(({ id, ...state }) => [id, state]))
+  return settlements.map(({ claim }) => states.get(claim.id) ?? { state: 'lost', killSeconds: null })
 }
 
 /**
@@ -126,16 +133,17 @@ async function noteHealth(db: Database, settlements: readonly Settlement[]): Pro
     const answered = group.some(({ outcome }) => outcome.kind !== 'unavailable' && outcome.kind !== 'unanswered')
     const gone = group.some(({ outcome }) => outcome.kind === 'refused' && outcome.gone)
     if (gone)
-      await sql`update server set paused_at = clock_timestamp(), paused_reason = 'answered 410 Gone' where id = ${serverId} and paused_at is null`.execute(
+      await sql`update server set paused_at = clock_timestamp(), paused_reason = ${goneReason} where id = ${serverId} and paused_at is null`.execute(
         db,
       )
     if (failed > 0 && !answered) {
       await sql`
         update server set failures_in_a_row = failures_in_a_row + ${failed},
+          failing_since = coalesce(failing_since, clock_timestamp()),
           probe_at = case when failures_in_a_row + ${failed} >= ${failuresToOpen} then coalesce(probe_at, clock_timestamp() + interval '15 seconds') end
         where id = ${serverId}`.execute(db)
     } else if (answered && group.some(({ claim }) => claim.serverWasFailing)) {
-      await sql`update server set failures_in_a_row = 0, probe_at = null where id = ${serverId} and failures_in_a_row > 0`.execute(
+      await sql`update server set failures_in_a_row = 0, failing_since = null, probe_at = null where id = ${serverId} and failures_in_a_row > 0`.execute(
         db,
       )
     }

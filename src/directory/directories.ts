@@ -1,16 +1,34 @@
-import { sql } from 'kysely'
+import { type RawBuilder, sql } from 'kysely'
+import { createUseNotes } from '../db/last-used.ts'
 import type { Database, Transaction } from '../db/pool.ts'
 import type { Provider } from '../db/tables.ts'
-import { violatedUnique } from '../db/transaction.ts'
+import { transaction, violatedUnique } from '../db/transaction.ts'
 import { Conflict, NotFound } from '../errors.ts'
 import { newId } from '../ids.ts'
 import { hashSecret, newSecret } from '../secrets.ts'
+import { lockMemberships } from './locks.ts'
+import { type Cause, touchUsers } from './state.ts'
+import type { HintUser } from './users.ts'
+
+/** The rest is left to the sweep: a directory may have a hundred thousand. */
+const mostHinted = 1_000
 
 export interface DirectoryRecord {
   readonly id: string
   readonly provider: Provider
   readonly name: string
+  /** From when on its silence is an alarm. */
+  readonly silentAfterHours: number
+  /** When its identity provider last called, to the minute. */
+  readonly lastSeenAt: Date | null
   readonly createdAt: Date
+}
+
+/** A directory that was deleted, while servers have yet to hear of it. */
+export interface LeavingDirectory extends Pick<DirectoryRecord, 'id' | 'provider' | 'name' | 'createdAt'> {
+  readonly deletedAt: Date
+  /** Users still to be decided about, and deliveries still to arrive. */
+  readonly pending: number
 }
 
 export interface TokenRecord {
@@ -18,6 +36,8 @@ export interface TokenRecord {
   readonly label: string | null
   readonly createdAt: Date
   readonly expiresAt: Date | null
+  /** To the minute. */
+  readonly lastUsedAt: Date | null
 }
 
 /** What a valid bearer token says: whose it is. */
@@ -28,47 +48,96 @@ export interface TokenOwner {
 }
 
 /** Directories and the tokens that open them. */
-export function createDirectories({ db }: { db: Database }) {
+export function createDirectories({ db, hintUser }: { db: Database; hintUser: HintUser }) {
+  const noteUse = createUseNotes((tokenId) =>
+    sql`
+      with used as (update directory_token set last_used_at = clock_timestamp() where id = ${tokenId} returning directory_id)
+      update directory set last_seen_at = clock_timestamp() where id = (select directory_id from used)`.execute(db),
+  )
+
   return {
     /** @throws Conflict when the id is taken, by a deleted directory too */
-    async create(given: { id: string; provider: Provider; name: string }): Promise<DirectoryRecord> {
+    async create(given: {
+      id: string
+      provider: Provider
+      name: string
+      silentAfterHours?: number
+    }): Promise<DirectoryRecord> {
+      const { id, provider, name, silentAfterHours } = given
       try {
-        const row = await db.insertInto('directory').values(given).returning(['created_at']).executeTakeFirstOrThrow()
-        return { ...given, createdAt: row.created_at }
+        await db
+          .insertInto('directory')
+          .values({ id, provider, name, ...(silentAfterHours ? { silent_after_hours: silentAfterHours } : {}) })
+          .execute()
       } catch (error) {
-        if (violatedUnique(error) !== undefined) throw new Conflict(`Directory "${given.id}" already exists`)
+        if (violatedUnique(error) !== undefined) throw new Conflict(`Directory "${id}" already exists`)
         throw error
       }
+      return find(id)
     },
 
-    async get(id: string): Promise<DirectoryRecord> {
-      const row = await db
-        .selectFrom('directory')
-        .selectAll()
-        .where('id', '=', id)
-        .where('deleted_at', 'is', null)
-        .executeTakeFirst()
-      if (!row) throw new NotFound(`Directory "${id}" not found`)
-      return { id: row.id, provider: row.provider, name: row.name, createdAt: row.created_at }
-    },
+    get: find,
 
     async list(page: { limit: number; after?: string }): Promise<DirectoryRecord[]> {
-      const rows = await db
-        .selectFrom('directory')
-        .selectAll()
-        .where('deleted_at', 'is', null)
-        .$if(page.after !== undefined, (query) => query.where('id', '>', page.after!))
-        .orderBy('id')
-        .limit(page.limit)
-        .execute()
-      return rows.map((row) => ({ id: row.id, provider: row.provider, name: row.name, createdAt: row.created_at }))
+      const { rows } = await sql<DirectoryRecord>`
+        select ${directoryColumns} from directory d
+        where d.deleted_at is null and ${after(page)} order by d.id limit ${page.limit}`.execute(db)
+      return rows
     },
 
-    /** `token` is returned this once and stored hashed. */
+    /** Those that were deleted and of which some server has yet to hear. */
+    async leaving(page: { limit: number; after?: string }): Promise<LeavingDirectory[]> {
+      const { rows } = await sql<LeavingDirectory>`
+        select d.id, d.provider, d.name, d.created_at as "createdAt", d.deleted_at as "deletedAt", ${pendingOf(sql`d.id`)} as pending from directory d
+        where d.deleted_at is not null and d.purged_at is null and ${after(page)} order by d.id limit ${page.limit}`.execute(
+        db,
+      )
+      return rows
+    },
+
+    /** @throws NotFound */
+    async change(id: string, change: { name?: string; silentAfterHours?: number }): Promise<DirectoryRecord> {
+      await sql`
+        update directory set name = coalesce(${change.name ?? null}, name),
+          silent_after_hours = coalesce(${change.silentAfterHours ?? null}, silent_after_hours)
+        where id = ${id} and deleted_at is null`.execute(db)
+      return find(id)
+    },
+
+    /**
+     * Everyone in it has left, in one transaction: from its commit on nobody of it holds anything. Its tokens and rules
+     * go with it, its people and groups when the last server has heard (src/housekeeping/leaving.ts).
+     *
+     * @returns how many have left
+     * @throws NotFound
+     */
+    async remove(id: string, cause: Cause): Promise<{ deletedAt: Date; users: number }> {
+      const { deletedAt, users } = await transaction(db, async (trx) => {
+        await lockMemberships(trx, id, 'exclusive')
+        const { rows } = await sql<{ deletedAt: Date }>`
+          update directory set deleted_at = clock_timestamp(), policy_version = policy_version + 1
+          where id = ${id} and deleted_at is null returning deleted_at as "deletedAt"`.execute(trx)
+        if (!rows[0]) throw new NotFound(`Directory "${id}" not found`)
+        const leavers = await lockEveryone(trx, id)
+        await trx.deleteFrom('directory_token').where('directory_id', '=', id).execute()
+        await trx.deleteFrom('rule').where('directory_id', '=', id).execute()
+        await sql`
+          update scim_user set deleted_at = clock_timestamp(), active = false
+          where directory_id = ${id} and deleted_at is null`.execute(trx)
+        const detail = { operation: 'DELETE /directories' }
+        await touchUsers(trx, leavers, { kind: 'left', cut: true, urgent: true, detail }, cause)
+        return { deletedAt: rows[0].deletedAt, users: leavers }
+      })
+      for (const userId of users.slice(0, mostHinted)) hintUser(userId, 'urgent', cause)
+      return { deletedAt, users: users.length }
+    },
+
+    /** `token` is returned this once and stored hashed. @throws NotFound */
     async issueToken(
       directoryId: string,
       given: { label?: string; expiresAt?: Date },
     ): Promise<TokenRecord & { token: string }> {
+      await find(directoryId)
       const token = newSecret('scim')
       const row = await db
         .insertInto('directory_token')
@@ -81,20 +150,28 @@ export function createDirectories({ db }: { db: Database }) {
         })
         .returning(['id', 'label', 'created_at', 'expires_at'])
         .executeTakeFirstOrThrow()
-      return { id: row.id, label: row.label, createdAt: row.created_at, expiresAt: row.expires_at, token }
+      return {
+        id: row.id,
+        label: row.label,
+        createdAt: row.created_at,
+        expiresAt: row.expires_at,
+        lastUsedAt: null,
+        token,
+      }
     },
 
-    async tokens(directoryId: string): Promise<TokenRecord[]> {
-      const rows = await db
-        .selectFrom('directory_token')
-        .select(['id', 'label', 'created_at', 'expires_at'])
-        .where('directory_id', '=', directoryId)
-        .orderBy('created_at')
-        .orderBy('id')
-        .execute()
-      return rows.map((row) => ({ id: row.id, label: row.label, createdAt: row.created_at, expiresAt: row.expires_at }))
+    /** @throws NotFound */
+    async tokens(directoryId: string, page: { limit: number; after?: string }): Promise<TokenRecord[]> {
+      await find(directoryId)
+      const { rows } = await sql<TokenRecord>`
+        select id, label, created_at as "createdAt", expires_at as "expiresAt", last_used_at as "lastUsedAt"
+        from directory_token
+        where directory_id = ${directoryId} and ${page.after === undefined ? sql`true` : sql`id > ${page.after}`}
+        order by id limit ${page.limit}`.execute(db)
+      return rows
     },
 
+    /** @throws NotFound */
     async revokeToken(directoryId: string, tokenId: string): Promise<void> {
       const { numDeletedRows } = await db
         .deleteFrom('directory_token')
@@ -111,12 +188,44 @@ export function createDirectories({ db }: { db: Database }) {
         from directory_token t join directory d on d.id = t.directory_id
         where t.token_hash = ${hashSecret(token)} and d.deleted_at is null
           and (t.expires_at is null or t.expires_at > clock_timestamp())`.execute(db)
+      if (rows[0]) noteUse(rows[0].tokenId)
       return rows[0]
     },
+  }
+
+  async function find(id: string): Promise<DirectoryRecord> {
+    const { rows } = await sql<DirectoryRecord>`
+      select ${directoryColumns} from directory d where d.id = ${id} and d.deleted_at is null`.execute(db)
+    if (!rows[0]) throw new NotFound(`Directory "${id}" not found`)
+    return rows[0]
   }
 }
 
 export type Directories = ReturnType<typeof createDirectories>
+
+const directoryColumns = sql`
+  d.id, d.provider, d.name, d.silent_after_hours as "silentAfterHours", d.last_seen_at as "lastSeenAt", d.created_at as "createdAt"`
+
+function after(page: { after?: string }): RawBuilder<unknown> {
+  return page.after === undefined ? sql`true` : sql`d.id > ${page.after}`
+}
+
+/** What is under way for the people of a directory: users who are behind, and what servers have yet to hear of the rest. */
+export function pendingOf(directoryId: RawBuilder<unknown>): RawBuilder<number> {
+  return sql<number>`(
+    (select count(*) from user_state s where s.directory_id = ${directoryId} and s.version > s.converged_version)
+    + (select count(*) from delivery w join user_state s on s.user_id = w.user_id
+       where s.directory_id = ${directoryId} and w.wanted_generation is distinct from w.delivered_generation))`
+}
+
+/** @returns every living user of the directory, locked in order */
+async function lockEveryone(trx: Transaction, directoryId: string): Promise<string[]> {
+  const { rows } = await sql<{ user_id: string }>`
+    select s.user_id from user_state s join scim_user u on u.id = s.user_id
+    where s.directory_id = ${directoryId} and u.deleted_at is null
+    order by s.user_id for no key update of s`.execute(trx)
+  return rows.map(({ user_id }) => user_id)
+}
 
 /** Makes every user of these directories behind on policy. In the transaction that changes the rule, server or connector. */
 export async function raisePolicyVersion(trx: Transaction, directoryIds: readonly string[]): Promise<void> {

@@ -80,7 +80,7 @@ export function createGroups({ db, hintUser }: { db: Database; hintUser: HintUse
           }),
         ),
       )
-      hintAll(touched)
+      hintAll(touched, cause)
       return group
     },
 
@@ -156,7 +156,7 @@ export function createGroups({ db, hintUser }: { db: Database; hintUser: HintUse
           }),
         ),
       )
-      hintAll(touched)
+      hintAll(touched, cause)
       return group
     },
 
@@ -179,13 +179,13 @@ export function createGroups({ db, hintUser }: { db: Database; hintUser: HintUse
         )
         return { urgent: below, normal: [] }
       })
-      hintAll(touched)
+      hintAll(touched, cause)
     },
   }
 
-  function hintAll({ urgent, normal }: Touched): void {
-    for (const id of urgent) hintUser(id, 'urgent')
-    for (const id of normal) hintUser(id, 'normal')
+  function hintAll({ urgent, normal }: Touched, cause: Cause): void {
+    for (const id of urgent) hintUser(id, 'urgent', cause)
+    for (const id of normal) hintUser(id, 'normal', cause)
   }
 }
 

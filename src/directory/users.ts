@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { type RawBuilder, sql } from 'kysely'
 import type { Database, Executor, Transaction } from '../db/pool.ts'
 import { StartOver, transaction, violatedUnique } from '../db/transaction.ts'
-import { NotFound, TenureError } from '../errors.ts'
+import { Conflict, NotFound, TenureError } from '../errors.ts'
 import { fold } from '../fold.ts'
 import { newId, newResourceId } from '../ids.ts'
 import type { Lane } from '../queue/catalog.ts'
@@ -40,7 +40,8 @@ export class NotUnique extends TenureError {
   }
 }
 
-export type HintUser = (userId: string, lane: Lane) => void
+/** Asks for a converge. `cause`: of the lifecycle event that was committed right before. */
+export type HintUser = (userId: string, lane: Lane, cause?: Cause) => void
 
 export interface Page<T> {
   readonly items: readonly T[]
@@ -57,7 +58,7 @@ export function createUsers({ db, hintUser }: { db: Database; hintUser: HintUser
     async create(directoryId: string, document: Document, cause: Cause): Promise<UserRecord> {
       const id = newResourceId()
       const row = await naming('scim_user_name', 'userName', () => insertUser(db, directoryId, id, document, cause))
-      hintUser(id, 'normal')
+      hintUser(id, 'normal', cause)
       return {
         id,
         directoryId,
@@ -112,7 +113,7 @@ export function createUsers({ db, hintUser }: { db: Database; hintUser: HintUser
           return changeLocked(trx, current, change(current), cause, operation)
         }),
       )
-      if (lane) hintUser(id, lane)
+      if (lane) hintUser(id, lane, cause)
       return user
     },
 
@@ -132,26 +133,51 @@ export function createUsers({ db, hintUser }: { db: Database; hintUser: HintUser
           update scim_user set deleted_at = clock_timestamp(), active = false where id = ${id}`.execute(trx)
         await touchUsers(trx, [id], { kind: 'left', cut: true, urgent: true, detail: { operation: 'DELETE' } }, cause)
       })
-      hintUser(id, 'urgent')
+      hintUser(id, 'urgent', cause)
     },
 
     /** Emergency: voids every grant now and has every server told, without touching what the identity provider said. */
     async cut(id: string, cause: Cause): Promise<void> {
-      await transaction(db, async (trx) => {
-        const { rows } = await sql<{
-          directory_id: string
-        }>`select directory_id from user_state where user_id = ${id}`.execute(trx)
-        if (!rows[0]) throw new NotFound(`User ${id} not found`)
-        await lockUsers(trx, rows[0].directory_id, [id])
-        await touchUsers(
+      await onUser(id, (trx) =>
+        touchUsers(
           trx,
           [id],
           { kind: 'sessions_revoked', cut: true, urgent: true, detail: { operation: 'cut' } },
           cause,
+        ),
+      )
+      hintUser(id, 'urgent', cause)
+    },
+
+    /**
+     * Ends a hold by an operator's word: the user has what the rules give again, and nothing that was cut comes back.
+     *
+     * @throws NotFound; Conflict when nothing is held
+     */
+    async release(id: string, cause: Cause): Promise<void> {
+      await onUser(id, async (trx) => {
+        if (!(await endHold(trx, id))) throw new Conflict('This user is not held')
+        await touchUsers(
+          trx,
+          [id],
+          { kind: 'resumed', cut: false, urgent: false, detail: { operation: 'release' } },
+          cause,
         )
       })
-      hintUser(id, 'urgent')
+      hintUser(id, 'normal', cause)
     },
+  }
+
+  /** With the lock of a user who may be deleted, and in whichever directory. @throws NotFound */
+  async function onUser(id: string, work: (trx: Transaction) => Promise<void>): Promise<void> {
+    await transaction(db, async (trx) => {
+      const { rows } = await sql<{
+        directory_id: string
+      }>`select directory_id from user_state where user_id = ${id}`.execute(trx)
+      if (!rows[0]) throw new NotFound(`User ${id} not found`)
+      await lockUsers(trx, rows[0].directory_id, [id])
+      await work(trx)
+    })
   }
 
   async function countUsers(where: RawBuilder<unknown>): Promise<number> {

@@ -6,12 +6,15 @@ import { identityOf } from '../lifecycle/identity.ts'
 import { type Change, type Held, type Identity, planChanges } from '../lifecycle/plan.ts'
 import type { Wanted } from '../lifecycle/rules.ts'
 import type { Lane } from '../queue/catalog.ts'
+import { causingEvent } from './cause.ts'
 import type { PolicyCache } from './policy.ts'
 import { type SubjectRow, subjectColumns, wantedFor } from './subject.ts'
 
 export interface Convergence {
   readonly userId: string
   readonly changed: ReadonlyArray<{ readonly serverId: string; readonly lane: Lane }>
+  /** From the first change that was not accounted for to this commit; null when it was a policy that changed, or nothing. */
+  readonly lagSeconds: number | null
 }
 
 /**
@@ -22,22 +25,36 @@ export interface Convergence {
  */
 export function createConverge({ db, policies }: { db: Database; policies: PolicyCache }) {
   return async function converge(userId: string): Promise<Convergence> {
-    return transaction(db, async (trx) => {
+    const { behindSeconds, readAt, ...done } = await transaction(db, async (trx) => {
       await sql`select 1 from user_state where user_id = ${userId} for no key update`.execute(trx)
       const read = await policies.read(trx, () => readState(trx, userId))
-      if (!read) return { userId, changed: [] }
+      const readAt = performance.now()
+      if (!read) return { userId, changed: [], behindSeconds: null, readAt }
       const { snapshot, policy } = read
       const wanted = wantedFor(snapshot, policy)
       const held = new Map(snapshot.held.map((row) => [row.serverId, row]))
       const closing = snapshot.grants.filter((grant) => !isEarned(grant, snapshot.epoch, wanted))
-      const voided = new Set(closing.map(({ serverId }) => serverId))
+      const voided = new Set([...closing, ...snapshot.revoked].map(({ serverId }) => serverId))
       const changes = planChanges(held, wanted, identityOf(snapshot.document), snapshot.epoch, voided)
       await settle(trx, snapshot, changes, closing)
+      const told = new Set(changes.map(({ serverId }) => serverId))
+      const unheard = snapshot.unheard.filter((serverId) => !told.has(serverId))
+      if (unheard.length > 0) await openMissing(trx, userId, unheard)
       return {
         userId,
-        changed: changes.map(({ serverId, narrows }) => ({ serverId, lane: narrows ? 'urgent' : 'normal' })),
+        changed: [
+          ...changes.map(({ serverId, narrows }) => ({
+            serverId,
+            lane: narrows ? ('urgent' as const) : ('normal' as const),
+          })),
+          ...unheard.map((serverId) => ({ serverId, lane: 'normal' as const })),
+        ],
+        behindSeconds: snapshot.behindSeconds,
+        readAt,
       }
     })
+    const lagSeconds = behindSeconds === null ? null : behindSeconds + (performance.now() - readAt) / 1_000
+    return { ...done, lagSeconds }
   }
 }
 
@@ -48,7 +65,7 @@ export async function recordConvergeFailure(db: Database, userId: string, error:
   const message = error instanceof Error ? error.message : String(error)
   await sql`
     update user_state set
-      converge_attempts = converge_attempts + 1, converge_error = ${message.slice(0, 500)},
+      converge_attempts = converge_attempts + 1, converge_error = ${message.slice(0, 500)}, converge_failed_at = clock_timestamp(),
       converge_due_at = clock_timestamp() + make_interval(secs => least(900, 2 ^ least(converge_attempts, 10)))
     where user_id = ${userId}`.execute(db)
 }
@@ -63,8 +80,14 @@ interface OpenGrant {
 
 interface StateRow extends SubjectRow {
   version: number
+  eventId: string | null
+  behindSeconds: number | null
   held: Array<Held & { serverId: string }>
   grants: OpenGrant[]
+  /** Closed by an operator and not yet part of a generation. */
+  revoked: Array<{ id: string; serverId: string }>
+  /** Servers with a connector that was added since this user was given access. */
+  unheard: string[]
 }
 
 function isEarned({ serverId, client, scopes, epoch }: OpenGrant, now: number, wanted: Map<string, Wanted>): boolean {
@@ -74,15 +97,32 @@ function isEarned({ serverId, client, scopes, epoch }: OpenGrant, now: number, w
 
 async function readState(trx: Transaction, userId: string): Promise<StateRow | undefined> {
   const { rows } = await sql<StateRow>`
-    select ${subjectColumns}, s.version,
+    select ${subjectColumns}, s.version, ${causingEvent} as "eventId", extract(epoch from clock_timestamp() - s.behind_since)::float8 as "behindSeconds",
       (select coalesce(jsonb_agg(jsonb_build_object(
          'serverId', e.server_id, 'active', e.active, 'epoch', e.epoch, 'access', e.access, 'identity', e.identity)), '[]')
        from entitlement e where e.user_id = u.id) as held,
       (select coalesce(jsonb_agg(jsonb_build_object('id', g.id, 'serverId', g.server_id, 'client', g.client, 'scopes', g.scopes, 'epoch', g.epoch)), '[]')
-       from access_grant g where g.user_id = u.id and g.closed_at is null and g.expires_at > clock_timestamp()) as grants
+       from access_grant g where g.user_id = u.id and g.closed_at is null and g.expires_at > clock_timestamp()) as grants,
+      (select coalesce(jsonb_agg(jsonb_build_object('id', g.id, 'serverId', g.server_id)), '[]')
+       from access_grant g where g.user_id = u.id and g.closed_at is not null and g.closed_generation is null) as revoked,
+      (select coalesce(jsonb_agg(distinct e.server_id), '[]')
+       from entitlement e join connector c on c.server_id = e.server_id and c.deleted_at is null
+       where e.user_id = u.id and e.active
+         and not exists (select from delivery d where d.connector_id = c.id and d.user_id = u.id)) as unheard
     from scim_user u join user_state s on s.user_id = u.id join directory d on d.id = u.directory_id
     where u.id = ${userId}`.execute(trx)
   return rows[0]
+}
+
+/** A connector that is new hears of those who have access already, in the generation that the others know. */
+async function openMissing(trx: Transaction, userId: string, serverIds: readonly string[]): Promise<void> {
+  await sql`
+    insert into delivery (id, connector_id, server_id, user_id, wanted_generation, urgent, behind_since, due_at)
+    select 'dlv_' || replace(gen_random_uuid()::text, '-', ''), c.id, c.server_id, e.user_id, e.generation, false, clock_timestamp(), clock_timestamp()
+    from entitlement e join connector c on c.server_id = e.server_id and c.deleted_at is null
+    where e.user_id = ${userId} and e.server_id = any(${serverIds}) and e.active
+    order by c.server_id, c.id
+    on conflict (connector_id, user_id) do nothing`.execute(trx)
 }
 
 /** A change as it is written; the generation is drawn in the statement that writes it. */
@@ -105,7 +145,7 @@ async function settle(
   const marks = sql`
     update user_state set
       converged_version = ${state.version}, converged_policy_version = ${state.policyVersion},
-      urgent = false, behind_since = null, converge_due_at = null, converge_attempts = 0, converge_error = null
+      urgent = false, behind_since = null, converge_due_at = null, converge_attempts = 0, converge_error = null, converge_failed_at = null
     where user_id = ${state.userId}`
   if (changes.length === 0) await marks.execute(trx)
   else await writeChanges(trx, state, changes, closing, marks)
@@ -154,15 +194,16 @@ async function writeChanges(
         due_at = excluded.due_at, attempts = 0, parked_at = null
     ), closed as (
       update access_grant g set
-        closed_at = coalesce(cut.recorded_at, clock_timestamp()), closed_reason = case when cut.id is null then 'access' else 'cut' end,
+        closed_at = coalesce(g.closed_at, cut.recorded_at, clock_timestamp()),
+        closed_reason = coalesce(g.closed_reason, case when cut.id is null then 'access' else 'cut' end),
         closed_generation = change.generation
       from change, access_grant old left join ledger_entry cut on cut.user_id = old.user_id and cut.kind = 'cut' and cut.epoch = old.epoch + 1
-      where g.id = any(${closing.map(({ id }) => id)}) and old.id = g.id and change.server_id = g.server_id
-      returning g.id, g.server_id, g.closed_at, g.closed_reason, g.closed_generation, g.epoch
+      where g.id = any(${[...closing, ...state.revoked].map(({ id }) => id)}) and old.id = g.id and change.server_id = g.server_id
+      returning g.id, g.server_id, g.closed_at, g.closed_reason, g.closed_generation, g.epoch, old.closed_at is null as is_new
     ), marked as (${marks})
-    insert into ledger_entry (kind, directory_id, user_id, server_id, grant_id, generation, epoch, detail)
-    select 'entitled', ${state.directoryId}, ${state.userId}::uuid, server_id, null, generation, ${state.epoch}::bigint, told || jsonb_build_object('rules', rules) from change
+    insert into ledger_entry (kind, directory_id, user_id, server_id, event_id, grant_id, generation, epoch, detail)
+    select 'entitled', ${state.directoryId}, ${state.userId}::uuid, server_id, ${state.eventId}::text, null, generation, ${state.epoch}::bigint, told || jsonb_build_object('rules', rules) from change
     union all
-    select 'closed', ${state.directoryId}, ${state.userId}::uuid, server_id, id, closed_generation, epoch,
-      jsonb_build_object('reason', closed_reason, 'closedAt', closed_at) from closed`.execute(trx)
+    select 'closed', ${state.directoryId}, ${state.userId}::uuid, server_id, null, id, closed_generation, epoch,
+      jsonb_build_object('reason', closed_reason, 'closedAt', closed_at) from closed where is_new`.execute(trx)
 }

@@ -1,6 +1,7 @@
 import { sql } from 'kysely'
 import type { Executor } from '../db/pool.ts'
 import { allows } from '../lifecycle/access.ts'
+import type { Wanted } from '../lifecycle/rules.ts'
 import type { PolicyCache } from './policy.ts'
 import { type SubjectRow, subjectColumns, wantedFor } from './subject.ts'
 
@@ -11,11 +12,16 @@ export interface Question {
   readonly scopes: readonly string[]
 }
 
+/** What was asked and what came of it, for whoever counts. */
+export type Answer =
+  | { readonly question: 'grant'; readonly answer: 'allowed' | 'refused' }
+  | { readonly question: 'introspection'; readonly answer: 'active' | 'inactive' }
+
 /**
  * The gate: the rules, evaluated on committed rows at the moment of asking. It never answers from an entitlement, which
  * is what servers were told, and it depends on no worker, queue or fan-out.
  */
-export function createGate({ policies }: { policies: PolicyCache }) {
+export function createGate({ policies, onAnswer }: { policies: PolicyCache; onAnswer?: (answer: Answer) => void }) {
   return {
     /**
      * For whoever is about to issue or record: the caller holds the user's row `for share` in `executor`, so the answer
@@ -27,12 +33,10 @@ export function createGate({ policies }: { policies: PolicyCache }) {
       question: Question,
     ): Promise<{ subject: SubjectRow; allowed: boolean } | undefined> {
       const read = await policies.read(executor, () => readSubject(executor, userId))
-      if (!read) return undefined
-      const wanted = wantedFor(read.snapshot, read.policy).get(question.serverId)
-      return {
-        subject: read.snapshot,
-        allowed: wanted !== undefined && allows(wanted.access, question.client, question.scopes),
-      }
+      const wanted = read && wantedFor(read.snapshot, read.policy).get(question.serverId)
+      const allowed = wanted !== undefined && allows(wanted.access, question.client, question.scopes)
+      onAnswer?.({ question: 'grant', answer: allowed ? 'allowed' : 'refused' })
+      return read && { subject: read.snapshot, allowed }
     },
 
     /**
@@ -42,20 +46,24 @@ export function createGate({ policies }: { policies: PolicyCache }) {
      */
     async check(executor: Executor, where: ReturnType<typeof sql<boolean>>): Promise<CheckedGrant | undefined> {
       const read = await policies.read(executor, () => readGrant(executor, where))
-      if (!read) return undefined
-      const { snapshot, policy } = read
-      const wanted = wantedFor(snapshot, policy).get(snapshot.serverId)
-      const good =
-        snapshot.isOpen &&
-        snapshot.grantEpoch === snapshot.epoch &&
-        wanted !== undefined &&
-        allows(wanted.access, snapshot.client, snapshot.scopes)
-      return { ...snapshot, good }
+      const good = read !== undefined && isGood(read.snapshot, wantedFor(read.snapshot, read.policy))
+      onAnswer?.({ question: 'introspection', answer: good ? 'active' : 'inactive' })
+      return read && { ...read.snapshot, good }
     },
   }
 }
 
 export type Gate = ReturnType<typeof createGate>
+
+function isGood(grant: GrantRow, given: ReadonlyMap<string, Wanted>): boolean {
+  const wanted = given.get(grant.serverId)
+  return (
+    grant.isOpen &&
+    grant.grantEpoch === grant.epoch &&
+    wanted !== undefined &&
+    allows(wanted.access, grant.client, grant.scopes)
+  )
+}
 
 export interface GrantRow extends SubjectRow {
   readonly grantId: string

@@ -5,10 +5,15 @@ import type { Rule } from '../lifecycle/rules.ts'
 import type { Logger } from '../log.ts'
 import { userResourceType } from '../schemas/user.ts'
 
+/** A rule with its filter as it was written, too. */
+export interface WrittenRule extends Rule {
+  readonly when: string
+}
+
 /** The rules of one directory at one policy version, filters parsed. */
 export interface Policy {
   readonly version: number
-  readonly rules: readonly Rule[]
+  readonly rules: readonly WrittenRule[]
 }
 
 /**
@@ -45,7 +50,7 @@ export class PolicyCache {
     // The version in the statement that reads the rules: both are of one moment.
     const { rows } = await sql<{ version: number; rules: RuleRow[] }>`
       select d.policy_version as version, coalesce((
-        select jsonb_agg(jsonb_build_object('id', r.id, 'server', r.server_id, 'filter', r.filter, 'scopes', r.scopes, 'clients', r.clients))
+        select jsonb_agg(jsonb_build_object('id', r.id, 'server', r.server_id, 'when', r.filter, 'scopes', r.scopes, 'clients', r.clients) order by r.id)
         from rule r join server s on s.id = r.server_id and s.deleted_at is null
         where r.directory_id = d.id), '[]') as rules
       from directory d where d.id = ${directoryId}`.execute(executor)
@@ -55,10 +60,9 @@ export class PolicyCache {
   }
 
   /** A filter was parsed before it was stored; one that no longer parses gives nobody anything and is shouted about. */
-  #parse(row: RuleRow): Rule[] {
+  #parse(row: RuleRow): WrittenRule[] {
     try {
-      const filter = parseFilter(row.filter, userResourceType)
-      return [{ id: row.id, serverId: row.server, filter, scopes: row.scopes, clients: row.clients }]
+      return [parseRule(row)]
     } catch (error) {
       this.#log.error({ ruleId: row.id, error }, 'rule.unreadable')
       return []
@@ -66,10 +70,16 @@ export class PolicyCache {
   }
 }
 
-interface RuleRow {
-  id: string
-  server: string
-  filter: string
-  scopes: string[]
-  clients: string[] | null
+/** A rule as it is stored. */
+export interface RuleRow {
+  readonly id: string
+  readonly server: string
+  readonly when: string
+  readonly scopes: readonly string[]
+  readonly clients: readonly string[] | null
+}
+
+/** @throws FilterError */
+export function parseRule({ id, server, when, scopes, clients }: RuleRow): WrittenRule {
+  return { id, serverId: server, when, filter: parseFilter(when, userResourceType), scopes, clients }
 }

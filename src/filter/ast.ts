@@ -37,7 +37,10 @@ export interface Element {
   readonly filter: Filter
 }
 
-export type Filter = Compare | Present | Logic | Not | Element
+/** What is true or false of a resource by itself; the rest of the language only combines them. */
+export type Term = Compare | Present | Element
+
+export type Filter = Term | Logic | Not
 
 /** The attribute whose type and case rule decide a comparison on `path`. */
 export function leafOf(path: AttributePath): Attribute {

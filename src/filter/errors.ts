@@ -1,4 +1,4 @@
-import { TenureError } from '../errors.ts'
+import { Invalid, TenureError } from '../errors.ts'
 
 /** The filter cannot be meant. `position` is the 0-based offset in the source, as near to the mistake as is known. */
 export class FilterError extends TenureError {
@@ -7,5 +7,18 @@ export class FilterError extends TenureError {
   constructor(message: string, position?: number, options?: ErrorOptions) {
     super('ERR_FILTER', message, options)
     this.position = position
+  }
+}
+
+/** What `read` reads of a request's `field`. @throws Invalid naming it, with the position, where `read` throws FilterError */
+export function filterOf<T>(field: string, read: () => T): T {
+  try {
+    return read()
+  } catch (error) {
+    if (!(error instanceof FilterError)) throw error
+    const { message, position } = error
+    throw new Invalid('The filter cannot be used', [
+      { field, message, ...(position === undefined ? {} : { position }) },
+    ])
   }
 }

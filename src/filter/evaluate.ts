@@ -1,6 +1,14 @@
 import { fold } from '../fold.ts'
 import type { Attribute } from '../schemas/schema.ts'
-import { type AttributePath, type Compare, type CompareOp, type Filter, leafOf, type Operand } from './ast.ts'
+import {
+  type AttributePath,
+  type Compare,
+  type CompareOp,
+  type Filter,
+  leafOf,
+  type Operand,
+  type Term,
+} from './ast.ts'
 
 /**
  * Whether `resource` satisfies `filter` (RFC 7644 §3.4.2.2). The resource carries canonical attribute names, extension
@@ -17,12 +25,24 @@ export function matches(filter: Filter, resource: Readonly<Record<string, unknow
       return filter.filters.some((each) => matches(each, resource))
     case 'not':
       return !matches(filter.filter, resource)
+    default:
+      return witnessOf(filter, resource) !== undefined
+  }
+}
+
+/**
+ * What makes a term true of `resource`: the value that satisfies it, null where it is the want of any. Undefined when
+ * the term is false.
+ */
+export function witnessOf(term: Term, resource: Readonly<Record<string, unknown>>): unknown {
+  const values = valuesAt(term.path, resource)
+  switch (term.kind) {
     case 'present':
-      return valuesAt(filter.path, resource).length > 0
+      return values[0]
     case 'element':
-      return valuesAt(filter.path, resource).some((value) => isRecord(value) && matches(filter.filter, value))
+      return values.find((value) => isRecord(value) && matches(term.filter, value))
     case 'compare':
-      return compare(filter, valuesAt(filter.path, resource))
+      return compared(term, values)
   }
 }
 
@@ -47,12 +67,12 @@ function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-function compare({ path, op, value }: Compare, values: readonly unknown[]): boolean {
-  if (value === null) return op === 'eq' ? values.length === 0 : values.length > 0
-  if (values.length === 0) return op === 'ne'
+function compared({ path, op, value }: Compare, values: readonly unknown[]): unknown {
+  if (values.length === 0) return op === (value === null ? 'eq' : 'ne') ? null : undefined
+  if (value === null) return op === 'ne' ? values[0] : undefined
   const leaf = leafOf(path)
   const wanted = comparable(leaf, value)
-  return values.some((each) => holds(op, comparable(leaf, each), wanted))
+  return values.find((each) => holds(op, comparable(leaf, each), wanted))
 }
 
 /** What two values of the attribute are compared by: time for dateTime, folded text where case does not count. */

@@ -1,4 +1,5 @@
 import type { ErrorRequestHandler, RequestHandler, Response } from 'express'
+import { z } from 'zod'
 import { Conflict, Forbidden, Invalid, NotFound, TenureError } from '../errors.ts'
 import { asUnavailable } from '../unreachable.ts'
 
@@ -8,6 +9,20 @@ export interface Problem {
   readonly detail?: string
   readonly [extension: string]: unknown
 }
+
+/** The same, as it is described to callers: RFC 9457. `position` is a 0-based offset into the field's text. */
+export const problem = z
+  .object({
+    type: z.string(),
+    title: z.string(),
+    status: z.int(),
+    detail: z.string().optional(),
+    errors: z
+      .array(z.object({ field: z.string(), message: z.string(), position: z.int().optional() }))
+      .optional()
+      .meta({ description: 'Each field that is wrong, dotted' }),
+  })
+  .meta({ id: 'Problem' })
 
 /** RFC 9457. */
 export function sendProblem(res: Response, problem: Problem): void {

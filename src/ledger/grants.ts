@@ -1,8 +1,11 @@
 import { sql } from 'kysely'
-import type { Database, Transaction } from '../db/pool.ts'
+import type { Database, Executor, Transaction } from '../db/pool.ts'
 import { transaction } from '../db/transaction.ts'
+import { lockUsers } from '../directory/locks.ts'
+import { type Cause, touchUsers } from '../directory/state.ts'
+import type { HintUser } from '../directory/users.ts'
 import type { Gate } from '../entitlement/gate.ts'
-import { Forbidden, Invalid } from '../errors.ts'
+import { Forbidden, Invalid, NotFound } from '../errors.ts'
 import { newId } from '../ids.ts'
 import { hashSecret } from '../secrets.ts'
 
@@ -37,8 +40,11 @@ export interface GrantRecord {
   readonly closedReason: string | null
 }
 
-/** Outstanding authorizations: recording and reading. Closing is converge's, in the transaction that narrows access. */
-export function createGrants({ db, gate }: { db: Database; gate: Gate }) {
+/**
+ * Outstanding authorizations: recording, reading, and taking one back. All other closing is converge's, in the
+ * transaction that narrows access.
+ */
+export function createGrants({ db, gate, hintUser }: { db: Database; gate: Gate; hintUser: HintUser }) {
   return {
     /**
      * Records a grant if the gate allows it, under the user's row `for share`: a cut either waits for this commit and
@@ -78,6 +84,46 @@ export function createGrants({ db, gate }: { db: Database; gate: Gate }) {
       })
     },
 
+    /** @throws NotFound */
+    async get(id: string): Promise<GrantRecord> {
+      const grant = await findById(db, id)
+      if (!grant) throw new NotFound(`Grant "${id}" not found`)
+      return grant
+    },
+
+    /**
+     * Takes one grant back for ever: closed in this transaction, with its ledger entry; converge then puts it into a new
+     * generation, so that its server is told. The user keeps what the rules give and may be granted anew.
+     *
+     * @returns the grant as it is now; one that is no longer active is left as it was
+     * @throws NotFound
+     */
+    async revoke(id: string, cause: Cause): Promise<GrantRecord> {
+      const revoked = await transaction(db, async (trx) => {
+        const grant = await findById(trx, id)
+        if (!grant) throw new NotFound(`Grant "${id}" not found`)
+        await lockUsers(trx, grant.directory, [grant.user])
+        const { rows } = await sql`
+          with closed as (
+            update access_grant g set closed_at = clock_timestamp(), closed_reason = 'revoked'
+            from user_state s
+            where g.id = ${id} and s.user_id = g.user_id
+              and g.closed_at is null and g.epoch = s.epoch and g.expires_at > clock_timestamp()
+            returning g.*
+          )
+          insert into ledger_entry (kind, directory_id, user_id, server_id, grant_id, epoch, detail)
+          select 'closed', directory_id, user_id, server_id, id, epoch,
+            jsonb_build_object('reason', closed_reason, 'closedAt', closed_at, 'actor', ${cause.actor}::text)
+          from closed returning id`.execute(trx)
+        if (rows.length === 0) return undefined
+        const detail = { operation: 'revoke', grant: id }
+        await touchUsers(trx, [grant.user], { kind: 'changed', cut: false, urgent: true, detail }, cause)
+        return grant.user
+      })
+      if (revoked !== undefined) hintUser(revoked, 'urgent', cause)
+      return (await findById(db, id))!
+    },
+
     async list(query: {
       userId?: string
       serverId?: string
@@ -113,8 +159,8 @@ export function createGrants({ db, gate }: { db: Database; gate: Gate }) {
     return grant
   }
 
-  async function findById(trx: Transaction, id: string): Promise<GrantRecord | undefined> {
-    const { rows } = await sql<GrantRecord>`select * from (${grantSelect}) g where g.id = ${id}`.execute(trx)
+  async function findById(executor: Executor, id: string): Promise<GrantRecord | undefined> {
+    const { rows } = await sql<GrantRecord>`select * from (${grantSelect}) g where g.id = ${id}`.execute(executor)
     return rows[0]
   }
 

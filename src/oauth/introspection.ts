@@ -5,7 +5,8 @@ import type { Servers } from '../delivery/servers.ts'
 import type { Gate } from '../entitlement/gate.ts'
 import { basicOf, bearerOf } from '../http/credentials.ts'
 import { bodyProblem, isUnstorable } from '../http/problem.ts'
-import { hashSecret, sameSecret } from '../secrets.ts'
+import type { AdminKeys } from '../operators/keys.ts'
+import { hashSecret } from '../secrets.ts'
 import { asUnavailable } from '../unreachable.ts'
 import { OAuthError } from './errors.ts'
 
@@ -22,14 +23,14 @@ export function introspectionRoutes({
   db,
   gate,
   servers,
-  adminKey,
+  adminKeys,
   issuer,
   requireReady,
 }: {
   db: Database
   gate: Gate
   servers: Servers
-  adminKey: string
+  adminKeys: Pick<AdminKeys, 'nameOf'>
   issuer: () => string
   requireReady: RequestHandler
 }): Router {
@@ -78,7 +79,7 @@ export function introspectionRoutes({
 
   async function authenticate(req: express.Request): Promise<{ kind: 'admin' } | { kind: 'server'; serverId: string }> {
     const bearer = bearerOf(req)
-    if (bearer !== undefined && sameSecret(bearer, adminKey)) return { kind: 'admin' }
+    if (bearer !== undefined && (await adminKeys.nameOf(bearer)) !== undefined) return { kind: 'admin' }
     const basic = bearer === undefined ? basicOf(req) : undefined
     const serverId = basic && (await servers.serverOf(basic))
     if (serverId === undefined) throw new OAuthError(401, 'invalid_client', 'Client authentication failed')

@@ -1,6 +1,6 @@
 import type { EventEmitter } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Queue as BullQueue, Worker } from 'bullmq'
+import type { Queue as BullQueue, Telemetry, Worker } from 'bullmq'
 import type { Logger } from '../log.ts'
 import { type Hop, type QueueSpec, queueFor, queues } from './catalog.ts'
 import type { HintJob, Processors, Queue } from './queue.ts'
@@ -8,12 +8,20 @@ import type { HintJob, Processors, Queue } from './queue.ts'
 /** How one backend makes the two halves of BullMQ; everything else is the same on both. */
 export interface Backend {
   readonly name: 'postgres' | 'redis'
-  createQueue(spec: QueueSpec): BullQueue
-  createWorker(spec: QueueSpec, processor: (job: HintJob) => Promise<void>, options: typeof workerOptions): Worker
+  createQueue(spec: QueueSpec, options?: Traced): BullQueue
+  createWorker(
+    spec: QueueSpec,
+    processor: (job: HintJob) => Promise<void>,
+    options: typeof workerOptions & Traced,
+  ): Worker
   /** Queues and workers that have not reached their store yet give up. */
   stopWaiting(): void
   ping(): Promise<unknown>
   close(): Promise<void>
+}
+
+interface Traced {
+  readonly telemetry?: Telemetry | undefined
 }
 
 const hintTimeoutMs = 250
@@ -22,6 +30,9 @@ const stopTimeoutMs = 15_000
 const mostWaiting = 20_000
 const largestBulk = 500
 
+/** What the telemetry calls the trace that is active; only it knows what that is. */
+type TraceContext = unknown
+
 /** A killed worker's job swallows the wake-ups of its id until it is recovered, so that is done within seconds. */
 const workerOptions = { lockDuration: 5_000, stalledInterval: 2_000, maxStalledCount: 1_000, runRetryDelay: 1_000 }
 
@@ -29,7 +40,7 @@ const workerOptions = { lockDuration: 5_000, stalledInterval: 2_000, maxStalledC
  * `keepLastIfActive`: a hint given while its job runs makes the job run once more after; a plain job id would be dropped
  * in silence. Kept records would only grow: the rows are the record.
  */
-function jobFor(hop: Hop, id: string) {
+function jobFor(hop: Hop, id: string, trace?: string) {
   return {
     name: hop,
     data: { id },
@@ -38,13 +49,16 @@ function jobFor(hop: Hop, id: string) {
       removeOnComplete: true,
       removeOnFail: true,
       attempts: 1,
+      ...(trace === undefined ? {} : { telemetry: { metadata: trace } }),
     },
   }
 }
 
-export function createBullQueue(backend: Backend, log: Logger): Queue {
-  const producers = new Map(queues.map((spec) => [spec.name, quiet(backend.createQueue(spec), log)]))
-  const waiting = new Map(queues.map((spec) => [spec.name, new Set<string>()]))
+/** `telemetry`: where tracing is configured. */
+export function createBullQueue(backend: Backend, log: Logger, telemetry?: Telemetry): Queue {
+  const producers = new Map(queues.map((spec) => [spec.name, quiet(backend.createQueue(spec, { telemetry }), log)]))
+  /** Ids, each with the trace in which it was given first. */
+  const waiting = new Map(queues.map((spec) => [spec.name, new Map<string, TraceContext>()]))
   const flushing = new Map<string, Promise<void>>()
   const counts = { given: 0, dropped: 0 }
   let closed = false
@@ -53,11 +67,10 @@ export function createBullQueue(backend: Backend, log: Logger): Queue {
   const flush = async (spec: QueueSpec): Promise<void> => {
     const ids = waiting.get(spec.name)!
     while (ids.size > 0) {
-      const batch = [...ids.keys().take(largestBulk)]
-      for (const id of batch) ids.delete(id)
+      const batch = [...ids.entries().take(largestBulk)]
+      for (const [id] of batch) ids.delete(id)
       try {
-        const added = producers.get(spec.name)!.addBulk(batch.map((id) => jobFor(spec.hop, id)))
-        await within(hintTimeoutMs + batch.length, added)
+        await within(hintTimeoutMs + batch.length, add(spec, batch))
         counts.given += batch.length
       } catch (error) {
         counts.dropped += batch.length + ids.size
@@ -67,6 +80,21 @@ export function createBullQueue(backend: Backend, log: Logger): Queue {
     }
     // In the turn that found nothing waiting, so that no hint falls between the two.
     flushing.delete(spec.name)
+  }
+
+  /**
+   * Hints of several requests travel together: the span of adding them is part of the trace of the first, the others
+   * take their own along. A hint that is merged into one that waits, here or as a job, belongs to the trace of that one.
+   */
+  const add = (spec: QueueSpec, batch: ReadonlyArray<readonly [id: string, trace: TraceContext]>): Promise<unknown> => {
+    const producer = producers.get(spec.name)!
+    if (!telemetry) return producer.addBulk(batch.map(([id]) => jobFor(spec.hop, id)))
+    const { contextManager } = telemetry
+    const first = batch[0]![1]
+    const jobs = batch.map(([id, trace]) =>
+      jobFor(spec.hop, id, trace === first ? undefined : contextManager.getMetadata(trace)),
+    )
+    return contextManager.with(first, () => producer.addBulk(jobs))
   }
 
   return {
@@ -79,7 +107,7 @@ export function createBullQueue(backend: Backend, log: Logger): Queue {
         counts.dropped++
         return
       }
-      ids.add(id)
+      if (!ids.has(id)) ids.set(id, telemetry?.contextManager.active())
       if (flushing.has(spec.name)) return
       flushing.set(
         spec.name,
@@ -122,7 +150,7 @@ export function createBullQueue(backend: Backend, log: Logger): Queue {
         log.error({ queue: spec.name, id: job.data.id, error }, 'job.failed')
       }
     }
-    return quiet(backend.createWorker(spec, run, workerOptions), log)
+    return quiet(backend.createWorker(spec, run, { ...workerOptions, telemetry }), log)
   }
 }
 

@@ -28,8 +28,8 @@ export function createPostgresQueueBackend(pool: pg.Pool): Backend {
   const createBackend = backendFactory(stopping.signal)
   return {
     name: 'postgres',
-    createQueue: (spec: QueueSpec) =>
-      new BullQueue(spec.name, { connection: pool }, createBackend) as unknown as BullQueue,
+    createQueue: (spec: QueueSpec, options) =>
+      new BullQueue(spec.name, { connection: pool, ...options }, createBackend) as unknown as BullQueue,
     createWorker: (spec, processor, options) =>
       new Worker(
         spec.name,

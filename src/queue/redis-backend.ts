@@ -12,8 +12,13 @@ export function createRedisQueueBackend(url: string, log: Logger): Backend {
   const consumer = connect(url, log, { maxRetriesPerRequest: null })
   return {
     name: 'redis',
-    createQueue: (spec) =>
-      new BullQueue(spec.name, { connection: producer, skipWaitingForReady: true, skipVersionCheck: true } as never),
+    createQueue: (spec, options) =>
+      new BullQueue(spec.name, {
+        connection: producer,
+        skipWaitingForReady: true,
+        skipVersionCheck: true,
+        ...options,
+      } as never),
     createWorker: (spec, processor, options) =>
       new Worker(spec.name, processor, { connection: consumer, concurrency: spec.concurrency, ...options }),
     stopWaiting: () => {},

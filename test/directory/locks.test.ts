@@ -41,8 +41,8 @@ beforeAll(async () => {
   users = createUsers({ db, hintUser: noHint })
   groups = createGroups({ db, hintUser: noHint })
   const policies = new PolicyCache(createLogger({ level: 'silent' }))
-  grants = createGrants({ db, gate: createGate({ policies }) })
-  await createDirectories({ db }).create({ id: 'acme', provider: 'okta', name: 'Acme' })
+  grants = createGrants({ db, gate: createGate({ policies }), hintUser: noHint })
+  await createDirectories({ db, hintUser: noHint }).create({ id: 'acme', provider: 'okta', name: 'Acme' })
   await db
     .insertInto('server')
     .values({ id: 'linear', name: 'Linear', resource: 'https://linear.example/mcp', concurrency: 10 })

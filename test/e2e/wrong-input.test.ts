@@ -465,7 +465,7 @@ describe('a start that cannot be', () => {
       'TENURE_ADMIN_KEY is too short',
       ['api'],
       { TENURE_ADMIN_KEY: 'short' },
-      /TENURE_ADMIN_KEY must have at least 16 characters/,
+      /TENURE_ADMIN_KEY needs at least 16 characters in each key/,
     ],
     [
       'DATABASE_URL is missing',

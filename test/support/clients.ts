@@ -1,3 +1,4 @@
+import { checkDescribed } from './described.ts'
 import { waitFor } from './wait-for.ts'
 
 // What comes back is as loosely typed as JSON is: tests say what they expect of it.
@@ -25,7 +26,7 @@ function succeeded(what: string, { status, body }: Answer): Json {
   return body
 }
 
-/** The operators' API and introspection. `get`, `post`, … reject unless the answer is 2xx; `send` never does. */
+/** The operators' API, whose answers must be as its document says, and introspection. `get`, `post`, … reject unless the answer is 2xx; `send` never does. */
 export class AdminClient {
   readonly url: string
   readonly #key: string
@@ -35,8 +36,11 @@ export class AdminClient {
     this.#key = key
   }
 
-  send(method: string, path: string, body?: unknown): Promise<Answer> {
-    return send(`${this.url}/admin/v1${path}`, method, { authorization: `Bearer ${this.#key}` }, body)
+  async send(method: string, path: string, body?: unknown): Promise<Answer> {
+    const authorization = `Bearer ${this.#key}`
+    const answer = await send(`${this.url}/admin/v1${path}`, method, { authorization }, body)
+    await checkDescribed(this.url, method, `/admin/v1${path}`, answer)
+    return answer
   }
 
   async get(path: string): Promise<Json> {
@@ -114,8 +118,10 @@ export class ServerClient {
     this.#authorization = `Basic ${Buffer.from(`${clientId}:${clientSecret}`).toString('base64')}`
   }
 
-  send(method: string, path: string, body?: unknown): Promise<Answer> {
-    return send(`${this.url}${path}`, method, { authorization: this.#authorization }, body)
+  async send(method: string, path: string, body?: unknown): Promise<Answer> {
+    const answer = await send(`${this.url}${path}`, method, { authorization: this.#authorization }, body)
+    await checkDescribed(this.url, method, path, answer)
+    return answer
   }
 
   async introspect(token: string, parameters: Record<string, string> = {}): Promise<Json> {

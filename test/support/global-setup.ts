@@ -8,6 +8,8 @@ import { readState } from '../../src/db/embedded/home.ts'
 import { migrateDatabase } from '../../src/db/migrate.ts'
 import { createLogger } from '../../src/log.ts'
 import { migrateQueue } from '../../src/queue/postgres-backend.ts'
+import { SecretRecord } from './secret-record.ts'
+import { scanRecording, summarise } from './secret-scan.ts'
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -28,7 +30,10 @@ export interface TestServer {
 
 const template = 'tenure_template'
 
-/** One Postgres for the whole run, the one that Tenure ships, with a migrated template to clone a database per file from. */
+/**
+ * One Postgres for the whole run, the one that Tenure ships, with a migrated template to clone a database per file from.
+ * When the run ends, what was said in it is scanned for secrets, and it fails if there is one.
+ */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const redisServer = (await onPath('redis-server')) ?? (await onPath('valkey-server'))
   // Half of the queue suites missing must not pass unnoticed.
@@ -36,20 +41,36 @@ export default async function setup(project: TestProject): Promise<() => Promise
     process.stderr.write('No redis-server or valkey-server on the PATH: the Redis half of the suites is skipped.\n')
   project.provide('redisServer', redisServer)
 
+  const recording = await mkdtemp(join(tmpdir(), 'tenure-recording-'))
+  project.provide('recording', recording)
   const home = await mkdtemp(join(tmpdir(), 'tenure-test-'))
   let database: EmbeddedDatabase | undefined
   const tearDown = async () => {
     await database?.stop()
+    const record = new SecretRecord(recording, 'the run')
+    record.home(home)
+    record.flush()
     await rm(home, { recursive: true, force: true })
+  }
+  const scan = async () => {
+    try {
+      process.stdout.write(`${summarise(scanRecording(recording))}\n`)
+    } finally {
+      await rm(recording, { recursive: true, force: true })
+    }
   }
   try {
     database = await startEmbedded({ home, log: createLogger({ level: 'warn' }) })
     const server = await describeServer(home, database)
     await createTemplate(server)
     project.provide('postgres', server)
-    return tearDown
+    return async () => {
+      await tearDown()
+      await scan()
+    }
   } catch (error) {
     await tearDown()
+    await rm(recording, { recursive: true, force: true })
     throw error
   }
 }

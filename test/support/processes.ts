@@ -4,6 +4,7 @@ import { readdir, readFile } from 'node:fs/promises'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { afterAll } from 'vitest'
+import { record } from './secret-setup.ts'
 import { waitFor } from './wait-for.ts'
 
 /** A JSON object from a line of a process's standard output. */
@@ -56,11 +57,14 @@ export function startScript(script: string, { args = [], env = {}, ...place }: S
     ...place,
   })
   started.add(child)
+  record.environment(env)
+  const note = recorderOf(script, args)
   const lines: LogLine[] = []
   let output = ''
-  for (const stream of [child.stdout, child.stderr]) {
+  for (const [name, stream] of Object.entries({ stdout: child.stdout, stderr: child.stderr })) {
     createInterface({ input: stream }).on('line', (line) => {
       output += `${line}\n`
+      note(name, line)
       const parsed = parseLine(line)
       if (parsed) lines.push(parsed)
     })
@@ -68,6 +72,7 @@ export function startScript(script: string, { args = [], env = {}, ...place }: S
   let over: Ended | undefined
   const ended = once(child, 'close').then(([code, signal]) => {
     started.delete(child)
+    record.environment(env)
     over = { code, signal }
     return over
   })
@@ -91,9 +96,25 @@ export function startScript(script: string, { args = [], env = {}, ...place }: S
   }
 }
 
+/**
+ * Tenure's parts never say a secret. Its other commands do to standard output, when asked to make one; and a script of the
+ * tests tells its test where the database is.
+ */
+function recorderOf(script: string, args: readonly string[]): (stream: string, line: string) => void {
+  const command = [script, ...args].join(' ')
+  const isPart = ['start', 'api', 'worker', 'migrate', 'demo'].includes(args[0] ?? '')
+  return (stream, line) => {
+    const told = script === 'bin/tenure.js' ? undefined : parseLine(line)
+    if (typeof told?.ownerUrl === 'string')
+      record.environment({ DATABASE_MIGRATION_URL: told.ownerUrl, DATABASE_URL: String(told.url) })
+    else if (isPart || stream === 'stderr') record.output(`${stream} of ${command}`, line)
+    else record.command(`${stream} of ${command}`, line)
+  }
+}
+
 /** Whatever configures Tenure on the developer's machine must not reach into the tests. */
 function foreignEnvironment(): NodeJS.ProcessEnv {
-  const ours = /^(TENURE_|DATABASE_|REDIS_URL$|PUBLIC_URL$|HOST$|PORT$|LOG_LEVEL$)/
+  const ours = /^(TENURE_|OTEL_|DATABASE_|REDIS_URL|PUBLIC_URL$|HOST$|PORT$|LOG_LEVEL$)/
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => !ours.test(name)))
 }
 

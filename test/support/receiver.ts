@@ -2,6 +2,7 @@ import { createServer, type IncomingHttpHeaders, type IncomingMessage, type Serv
 import type { AddressInfo } from 'node:net'
 import { Webhook } from 'standardwebhooks'
 import type { Json } from './clients.ts'
+import { record } from './secret-setup.ts'
 
 /** A downstream MCP server that takes webhooks on 127.0.0.1 as a good one would, until it is told to behave otherwise. */
 export interface Receiver {
@@ -101,6 +102,7 @@ export async function startReceiver({ secrets = [] }: { secrets?: readonly strin
       const says2xx = status < 300 && behaviour.hang !== true && behaviour.drop !== true
       if (request.signatureValid && (behaviour.apply ?? says2xx)) request.kept = keep(users, request)
       requests.push(request)
+      record.output('a webhook', `${JSON.stringify(request.headers)}\n${request.body}`)
       open.add(request)
       res.once('close', () => open.delete(request))
       reply(res, request.signatureValid ? status : 401, behaviour)

@@ -5,6 +5,7 @@ import { createLogger } from '../../src/log.ts'
 import { AdminClient, ScimClient } from './clients.ts'
 import { type LogLine, startTenure as startProcess, type TestProcess } from './processes.ts'
 import { type Receiver, startReceiver } from './receiver.ts'
+import { record } from './secret-setup.ts'
 
 export const adminKey = 'test-admin-key-of-this-run'
 export const secretKey = 'test-secret-key-of-this-run-32-characters'
@@ -44,11 +45,14 @@ export async function runTenure(
   const lines: LogLine[] = []
   const destination = new Writable({
     write(chunk, _encoding, done) {
+      record.output(`the log of tenure ${role}`, String(chunk))
       for (const line of String(chunk).split('\n')) if (line !== '') lines.push(JSON.parse(line))
       done()
     },
   })
-  const config: Config = readConfig({ ...environment(stores), ...overrides })
+  const env = { ...environment(stores), ...overrides }
+  record.environment(env)
+  const config: Config = readConfig(env)
   const tenure = await startTenure(config, role, createLogger({ level: config.logLevel, destination }))
   tenure.failed.catch(() => {})
   const admin = new AdminClient(tenure.url, adminKey)

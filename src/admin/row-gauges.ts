@@ -1,0 +1,113 @@
+import { sql } from 'kysely'
+import { Gauge, Registry } from 'prom-client'
+import type { Database } from '../db/pool.ts'
+
+export interface OpenAlarm {
+  readonly kind: string
+  readonly severity: string
+}
+
+/**
+ * What the rows say, in Prometheus' text format: read for each scrape anew, and the same from every process, so one asks
+ * any of them and adds nothing up. `alarms` reads those that are open.
+ *
+ * Rejects when the database does not answer: what was true a while ago must not look as if it still were.
+ */
+export async function readRowGauges({
+  db,
+  alarms,
+}: {
+  db: Database
+  alarms?: (() => Promise<readonly OpenAlarm[]>) | undefined
+}): Promise<string> {
+  const [users, grants, lanes, raised] = await Promise.all([
+    countUsers(db),
+    countGrants(db),
+    readLanes(db),
+    alarms?.() ?? [],
+  ])
+  const registry = new Registry()
+  const gauge = <Label extends string = never>(name: string, help: string, labelNames: readonly Label[] = []) =>
+    new Gauge<Label>({ registers: [registry], name, help, labelNames })
+
+  gauge('tenure_users_active', 'Users whom their identity provider says are active').set(users.active)
+  gauge('tenure_users_behind', 'Users of whom something has yet to be decided').set(users.behind)
+  gauge('tenure_users_held', 'Users cut by an event that SCIM has not confirmed').set(users.held)
+  gauge('tenure_grants_open', 'Grants that are neither closed nor expired').set(grants)
+
+  const perLane = ['server', 'lane'] as const
+  const pending = gauge('tenure_deliveries_pending', 'Deliveries yet to arrive, parked ones left out', perLane)
+  const due = gauge(
+    'tenure_deliveries_due',
+    'Pending deliveries whose time has come and that nobody is sending',
+    perLane,
+  )
+  const inFlight = gauge('tenure_deliveries_in_flight', 'Deliveries being sent', perLane)
+  const parked = gauge('tenure_deliveries_parked', 'Deliveries whose retries are used up', perLane)
+  const oldest = gauge(
+    'tenure_deliveries_oldest_undelivered_seconds',
+    'For how long the change that has waited longest has waited; 0: none waits',
+    perLane,
+  )
+  const paused = gauge('tenure_server_paused', '1 while only revocations are sent', ['server'])
+  const failures = gauge('tenure_server_failures_in_a_row', 'Sends since the last answer', ['server'])
+  for (const { server, lane, ...row } of lanes) {
+    pending.set({ server, lane }, row.pending)
+    due.set({ server, lane }, row.due)
+    inFlight.set({ server, lane }, row.inFlight)
+    parked.set({ server, lane }, row.parked)
+    oldest.set({ server, lane }, row.oldest)
+    paused.set({ server }, row.paused ? 1 : 0)
+    failures.set({ server }, row.failures)
+  }
+
+  const open = gauge('tenure_alarms', 'Alarms that are open', ['kind', 'severity'])
+  for (const { kind, severity } of raised) open.inc({ kind, severity })
+  return registry.metrics()
+}
+
+async function countUsers(db: Database): Promise<{ active: number; behind: number; held: number }> {
+  const { rows } = await sql<{ active: number; behind: number; held: number }>`
+    select count(*) filter (where u.active and u.deleted_at is null) as active,
+      count(*) filter (where s.version > s.converged_version
+        or (u.active and u.deleted_at is null and s.converged_policy_version < d.policy_version)) as behind,
+      count(*) filter (where s.hold_at is not null) as held
+    from user_state s join scim_user u on u.id = s.user_id join directory d on d.id = s.directory_id`.execute(db)
+  return rows[0]!
+}
+
+async function countGrants(db: Database): Promise<number> {
+  const { rows } = await sql<{ open: number }>`
+    select count(*) as open from access_grant where closed_at is null and expires_at > clock_timestamp()`.execute(db)
+  return rows[0]!.open
+}
+
+interface LaneRow {
+  server: string
+  lane: 'urgent' | 'normal'
+  paused: boolean
+  failures: number
+  pending: number
+  due: number
+  inFlight: number
+  parked: number
+  oldest: number
+}
+
+/** Every living server with both lanes, so that a series is there before something waits; deleted ones while they have yet to hear of it. */
+async function readLanes(db: Database): Promise<LaneRow[]> {
+  const { rows } = await sql<LaneRow>`
+    select s.id as server, l.lane, s.paused_at is not null as paused, s.failures_in_a_row as failures,
+      count(*) filter (where d.due_at is not null and d.parked_at is null) as pending,
+      count(*) filter (where d.due_at <= clock_timestamp() and d.parked_at is null
+        and (d.leased_until is null or d.leased_until <= clock_timestamp())) as due,
+      count(*) filter (where d.leased_until > clock_timestamp()) as "inFlight",
+      count(*) filter (where d.parked_at is not null) as parked,
+      coalesce(extract(epoch from clock_timestamp() - min(d.behind_since)), 0)::float8 as oldest
+    from server s cross join (values ('urgent', true), ('normal', false)) as l (lane, urgent)
+      left join delivery d on d.server_id = s.id and d.urgent = l.urgent
+        and (d.due_at is not null or d.parked_at is not null or d.leased_until is not null)
+    where s.deleted_at is null or d.id is not null
+    group by s.id, l.lane`.execute(db)
+  return rows
+}

@@ -1,0 +1,49 @@
+import { sql } from 'kysely'
+import type { Database } from '../db/pool.ts'
+import type { Logger } from '../log.ts'
+import type { Retention } from '../retention.ts'
+import type { Sealer } from '../secrets.ts'
+import { expire } from './expire.ts'
+import { purgeLeft } from './leaving.ts'
+import { reseal } from './reseal.ts'
+
+/**
+ * What has to be done now and then and by one process at a time: secrets sealed anew after a change of keys, rows of
+ * what has left taken away, and what is kept for a time let go. Each part is safe to be cut short and done again.
+ */
+export function createHousekeeping({
+  db,
+  sealer,
+  retention,
+  log,
+}: {
+  db: Database
+  sealer: Sealer
+  retention: Retention
+  log: Logger
+}) {
+  return async function keepHouse(): Promise<void> {
+    await db.connection().execute(async (one) => {
+      const { rows } = await sql<{
+        mine: boolean
+      }>`select pg_try_advisory_lock(hashtext('tenure housekeeping')) as mine`.execute(one)
+      if (!rows[0]!.mine) return
+      try {
+        // One part that fails must not keep the others from being done.
+        const failures: unknown[] = []
+        const attempt = <T>(part: Promise<T>, otherwise: T) =>
+          part.catch((error) => {
+            failures.push(error)
+            return otherwise
+          })
+        const users = await attempt(purgeLeft(db, { tombstoneDays: retention.tombstone }), 0)
+        const expired = await attempt(expire(db, retention), {})
+        const resealed = await attempt(reseal(db, sealer), 0)
+        if (users + resealed + Object.keys(expired).length > 0) log.info({ users, expired, resealed }, 'house.kept')
+        if (failures.length > 0) throw failures[0]
+      } finally {
+        await sql`select pg_advisory_unlock(hashtext('tenure housekeeping'))`.execute(one)
+      }
+    })
+  }
+}

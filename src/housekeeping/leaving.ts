@@ -1,0 +1,140 @@
+import { sql } from 'kysely'
+import type { Database, Transaction } from '../db/pool.ts'
+import { transaction } from '../db/transaction.ts'
+import { forgetConnectors } from '../delivery/servers.ts'
+import { pendingOf } from '../directory/directories.ts'
+
+/** Users whose rows go in one transaction. */
+const batch = 500
+/** A process that is asked to end waits no longer than this for its housekeeping. */
+const turnMs = 3_000
+
+/**
+ * Takes the rows of deleted directories and servers once the last of their people's revocations has settled, and those
+ * of users that were deleted `tombstoneDays` ago. The ledger stays: it holds ids, and outlives what it speaks of.
+ *
+ * @returns how many users went
+ */
+export async function purgeLeft(
+  db: Database,
+  { tombstoneDays }: { tombstoneDays: number | undefined },
+): Promise<number> {
+  let users = 0
+  for (const directoryId of await directoriesToldEverywhere(db))
+    users += await inBatches(() => purgeDirectory(db, directoryId))
+  if (tombstoneDays !== undefined) users += await inBatches(() => purgeTombstones(db, tombstoneDays))
+  for (const serverId of await serversToldOut(db)) await purgeServer(db, serverId)
+  await forgetOrphans(db)
+  return users
+}
+
+/** One after the other, so that nobody waits long for a lock; what is left after a while is the next turn's. */
+async function inBatches(purge: () => Promise<number>): Promise<number> {
+  const until = performance.now() + turnMs
+  let gone = 0
+  for (;;) {
+    const users = await purge()
+    gone += users
+    if (users < batch || performance.now() > until) return gone
+  }
+}
+
+async function directoriesToldEverywhere(db: Database): Promise<string[]> {
+  const { rows } = await sql<{ id: string }>`
+    select d.id from directory d
+    where d.deleted_at is not null and d.purged_at is null and ${pendingOf(sql`d.id`)} = 0`.execute(db)
+  return rows.map(({ id }) => id)
+}
+
+async function purgeDirectory(db: Database, directoryId: string): Promise<number> {
+  return transaction(db, async (trx) => {
+    const { rows } = await sql<{ id: string }>`
+      select id from scim_user where directory_id = ${directoryId} order by id limit ${batch}`.execute(trx)
+    await forgetUsers(
+      trx,
+      rows.map(({ id }) => id),
+    )
+    if (rows.length < batch) {
+      await sql`
+        delete from group_nesting where parent_id in (select id from scim_group where directory_id = ${directoryId})`.execute(
+        trx,
+      )
+      await sql`delete from scim_group where directory_id = ${directoryId}`.execute(trx)
+      await sql`update directory set purged_at = clock_timestamp(), name = id where id = ${directoryId}`.execute(trx)
+    }
+    return rows.length
+  })
+}
+
+async function purgeTombstones(db: Database, days: number): Promise<number> {
+  return transaction(db, async (trx) => {
+    const { rows } = await sql<{ id: string }>`
+      select u.id from scim_user u join user_state s on s.user_id = u.id
+      where u.deleted_at < clock_timestamp() - make_interval(days => ${days}) and s.version = s.converged_version
+        and not exists (select from delivery d where d.user_id = u.id and d.wanted_generation is distinct from d.delivered_generation)
+      order by u.id limit ${batch}`.execute(trx)
+    await forgetUsers(
+      trx,
+      rows.map(({ id }) => id),
+    )
+    return rows.length
+  })
+}
+
+/** Everything that names these users, from the leaves up. */
+async function forgetUsers(trx: Transaction, ids: readonly string[]): Promise<void> {
+  if (ids.length === 0) return
+  await sql`select 1 from user_state where user_id = any(${ids}::uuid[]) order by user_id for update`.execute(trx)
+  await sql`delete from attempt where delivery_id in (select id from delivery where user_id = any(${ids}::uuid[]))`.execute(
+    trx,
+  )
+  for (const table of ['delivery', 'entitlement', 'access_grant', 'lifecycle_event', 'group_user', 'user_state']) {
+    await sql`delete from ${sql.table(table)} where user_id = any(${ids}::uuid[])`.execute(trx)
+  }
+  await sql`delete from scim_user where id = any(${ids}::uuid[])`.execute(trx)
+}
+
+/** Deleted servers at which nobody is entitled any more and to which nothing is left to be said. */
+async function serversToldOut(db: Database): Promise<string[]> {
+  const { rows } = await sql<{ id: string }>`
+    select s.id from server s
+    where s.deleted_at is not null and s.purged_at is null
+      and not exists (select from entitlement e where e.server_id = s.id and e.active)
+      and not exists (
+        select from delivery d where d.server_id = s.id and d.wanted_generation is distinct from d.delivered_generation)`.execute(
+    db,
+  )
+  return rows.map(({ id }) => id)
+}
+
+async function purgeServer(db: Database, serverId: string): Promise<void> {
+  await transaction(db, async (trx) => {
+    await sql`select 1 from server where id = ${serverId} for update`.execute(trx)
+    const { rows } = await sql<{ id: string }>`
+      update connector set deleted_at = coalesce(deleted_at, clock_timestamp()) where server_id = ${serverId} returning id`.execute(
+      trx,
+    )
+    await forgetConnectors(
+      trx,
+      rows.map(({ id }) => id),
+    )
+    await sql`delete from rule where server_id = ${serverId}`.execute(trx)
+    await sql`delete from entitlement where server_id = ${serverId}`.execute(trx)
+    await sql`update server set purged_at = clock_timestamp() where id = ${serverId}`.execute(trx)
+  })
+}
+
+/** A converge that met the removal of a connector may have opened a delivery that nobody will ever take. */
+async function forgetOrphans(db: Database): Promise<void> {
+  const { rows } = await sql<{ id: string }>`
+    select c.id from connector c where c.deleted_at is not null and exists (select from delivery d where d.connector_id = c.id)`.execute(
+    db,
+  )
+  if (rows.length === 0) return
+  await transaction(db, (trx) =>
+    forgetConnectors(
+      trx,
+      rows.map(({ id }) => id),
+    ),
+  )
+}

@@ -1,0 +1,170 @@
+import type pg from 'pg'
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { verifyInstallation } from '../../src/db/installation.ts'
+import { createPool, type Database, createDatabase as openDatabase } from '../../src/db/pool.ts'
+import { createHousekeeping } from '../../src/housekeeping/housekeeping.ts'
+import { createLogger } from '../../src/log.ts'
+import { defaultRetention, parseRetention, type Retention } from '../../src/retention.ts'
+import { createSealer, keyIdOf } from '../../src/secrets.ts'
+import { connect, createDatabase, type TestDatabase } from '../support/postgres.ts'
+
+const log = createLogger({ level: 'silent' })
+const oldKey = 'the-older-sealing-key-of-this-test-000'
+const newKey = 'the-newer-sealing-key-of-this-test-111'
+
+let database: TestDatabase
+let db: Database
+let owner: pg.Client
+
+beforeAll(async () => {
+  database = await createDatabase()
+  db = openDatabase(createPool(database.url, { max: 5, name: 'tenure under test' }))
+  owner = await connect({ url: database.ownerUrl })
+  await verifyInstallation(db, createSealer([newKey]))
+  await owner.query(`
+    insert into directory (id, provider, name) values ('acme', 'okta', 'Acme');
+    insert into server (id, name, resource, concurrency) values ('linear', 'Linear', 'https://linear.example/mcp', 10);
+    insert into connector (id, server_id, type, config) values ('con_1', 'linear', 'webhook', '{}')`)
+})
+afterAll(async () => {
+  await owner?.end()
+  await db?.destroy()
+  await database?.drop()
+})
+
+function keepHouse({ keys = [newKey], retention = {} as Partial<Retention> } = {}): Promise<void> {
+  const sealer = createSealer(keys)
+  return createHousekeeping({ db, sealer, retention: { ...defaultRetention, ...retention }, log })()
+}
+
+async function ids(table: string): Promise<string[]> {
+  const { rows } = await owner.query(`select id::text from ${table} order by id`)
+  return rows.map(({ id }) => id)
+}
+
+describe('TENURE_RETENTION', () => {
+  it('keeps the default of what it does not name', () => {
+    expect(parseRetention('attempt=7, tombstone=forever')).toEqual({
+      ...defaultRetention,
+      attempt: 7,
+      tombstone: undefined,
+    })
+    expect(parseRetention('')).toEqual(defaultRetention)
+  })
+
+  it.each(['ledger_entry=10', 'attempt', 'attempt=0', 'attempt=-1', 'attempt=soon', 'constructor=1'])(
+    'refuses %s',
+    (text) => {
+      expect(() => parseRetention(text)).toThrow(RangeError)
+    },
+  )
+})
+
+describe('what is kept for a time', () => {
+  const user = '11111111-1111-4111-8111-111111111111'
+
+  beforeEach(async () => {
+    await owner.query(`
+      insert into scim_user (id, directory_id, user_name_key, active, document, folded)
+        values ('${user}', 'acme', 'ada', true, '{"userName": "ada"}', '{}') on conflict do nothing;
+      insert into user_state (user_id, directory_id, converged_version) values ('${user}', 'acme', 1) on conflict do nothing;
+      insert into delivery (id, connector_id, server_id, user_id, wanted_generation, delivered_generation, urgent)
+        values ('dlv_1', 'con_1', 'linear', '${user}', 1, 1, false) on conflict do nothing;`)
+  })
+
+  it('goes when it is older than it is kept for, and not before', async () => {
+    await owner.query(`
+      insert into attempt (id, delivery_id, generation, started_at, outcome) values
+        ('att_old', 'dlv_1', 1, now() - interval '91 days', 'applied'), ('att_young', 'dlv_1', 1, now() - interval '89 days', 'applied');
+      insert into lifecycle_event (id, directory_id, user_id, kind, source, occurred_at, recorded_at) values
+        ('evt_old', 'acme', '${user}', 'joined', 'scim', now(), now() - interval '731 days'),
+        ('evt_young', 'acme', '${user}', 'changed', 'scim', now(), now() - interval '729 days');
+      insert into access_grant (id, directory_id, user_id, server_id, client, scopes, jti, epoch, issued_at, expires_at, recorded_by, closed_at, closed_reason) values
+        ('grt_expired', 'acme', '${user}', 'linear', 'claude', '{read}', '1', 0, now(), now() - interval '731 days', 'key:root', null, null),
+        ('grt_closed', 'acme', '${user}', 'linear', 'claude', '{read}', '2', 0, now(), now() + interval '9 days', 'key:root', now() - interval '731 days', 'cut'),
+        ('grt_open', 'acme', '${user}', 'linear', 'claude', '{read}', '3', 0, now() - interval '800 days', now() + interval '9 days', 'key:root', null, null);
+      insert into admin_action (id, actor, operation, path, request_id, started_at) values
+        ('act_old', 'key:root', 'PUT /rules/{id}', '/rules/x', 'r', now() - interval '731 days'), ('act_young', 'key:root', 'PUT /rules/{id}', '/rules/x', 'r', now());
+      insert into admin_key (id, name, key_hash, created_by, expires_at) values
+        ('key_old', 'old', '\\x01', 'key:root', now() - interval '31 days'), ('key_young', 'young', '\\x02', 'key:root', now() - interval '29 days'),
+        ('key_lasting', 'lasting', '\\x03', 'key:root', null);
+      insert into directory_token (id, directory_id, token_hash, expires_at) values
+        ('tok_old', 'acme', '\\x01', now() - interval '31 days'), ('tok_lasting', 'acme', '\\x02', null);
+      insert into connector_secret (id, connector_id, sealed, sealed_under, signs_until) values
+        ('sec_over', 'con_1', 'x', '${createSealer([newKey]).kid}', now() - interval '1 second'),
+        ('sec_still', 'con_1', 'x', '${createSealer([newKey]).kid}', now() + interval '1 hour')`)
+    await keepHouse({ retention: { attempt: 90 } })
+    expect(await ids('attempt')).toEqual(['att_young'])
+    expect(await ids('lifecycle_event')).toEqual(['evt_young'])
+    expect(await ids('access_grant')).toEqual(['grt_open'])
+    expect(await ids('admin_action')).toEqual(['act_young'])
+    expect(await ids('admin_key')).toEqual(['key_lasting', 'key_young'])
+    expect(await ids('directory_token')).toEqual(['tok_lasting'])
+    expect(await ids('connector_secret')).toEqual(['sec_still'])
+    await keepHouse({ retention: { attempt: undefined } })
+    expect(await ids('attempt')).toEqual(['att_young'])
+    await keepHouse({ retention: { attempt: 88 } })
+    expect(await ids('attempt')).toEqual([])
+    await owner.query('delete from connector_secret')
+  })
+
+  it('takes a deleted user when its time is over and every server has heard', async () => {
+    await owner.query(`
+      update scim_user set deleted_at = now() - interval '731 days', active = false where id = '${user}';
+      update delivery set wanted_generation = 2 where id = 'dlv_1'`)
+    await keepHouse()
+    expect(await ids('scim_user')).toEqual([user])
+    await owner.query(`update delivery set delivered_generation = 2 where id = 'dlv_1'`)
+    await keepHouse({ retention: { tombstone: undefined } })
+    expect(await ids('scim_user')).toEqual([user])
+    await keepHouse()
+    expect(await ids('scim_user')).toEqual([])
+    expect(await ids('delivery')).toEqual([])
+  })
+})
+
+describe('secrets under an older key', () => {
+  it('are sealed anew under the first, the check of the installation too, so that the other can be dropped', async () => {
+    const old = createSealer([oldKey])
+    await owner.query('delete from installation')
+    await verifyInstallation(db, old)
+    await owner.query('insert into connector_secret (id, connector_id, sealed, sealed_under) values ($1, $2, $3, $4)', [
+      'sec_1',
+      'con_1',
+      await old.seal('whsec_something'),
+      old.kid,
+    ])
+    await keepHouse({ keys: [newKey, oldKey] })
+    const { rows } = await owner.query('select sealed, sealed_under from connector_secret')
+    const onlyNew = createSealer([newKey])
+    expect(rows).toEqual([{ sealed: expect.any(String), sealed_under: onlyNew.kid }])
+    expect(keyIdOf(rows[0].sealed)).toBe(onlyNew.kid)
+    expect(await onlyNew.unseal(rows[0].sealed)).toBe('whsec_something')
+    await verifyInstallation(db, onlyNew)
+    await expect(verifyInstallation(db, old)).rejects.toThrow('TENURE_SECRET_KEY')
+  })
+
+  it('stay as they are when no key opens them, loudly, and the rest of the house is kept', async () => {
+    await owner.query(`
+      update connector_secret set sealed_under = 'unknown';
+      insert into admin_action (id, actor, operation, path, request_id, started_at) values ('act_due', 'key:root', 'o', 'p', 'r', now() - interval '900 days')`)
+    await expect(keepHouse({ keys: [oldKey] })).rejects.toThrow('cannot be opened')
+    const { rows } = await owner.query('select sealed_under from connector_secret')
+    expect(rows).toEqual([{ sealed_under: 'unknown' }])
+    expect(await ids('admin_action')).not.toContain('act_due')
+  })
+})
+
+describe('several processes', () => {
+  it('leave the house to the one that is at it', async () => {
+    await owner.query(
+      "delete from connector_secret; insert into admin_action (id, actor, operation, path, request_id, started_at) values ('act_x', 'key:root', 'o', 'p', 'r', now() - interval '900 days')",
+    )
+    await owner.query("select pg_advisory_lock(hashtext('tenure housekeeping'))")
+    await keepHouse()
+    expect(await ids('admin_action')).toContain('act_x')
+    await owner.query("select pg_advisory_unlock(hashtext('tenure housekeeping'))")
+    await keepHouse()
+    expect(await ids('admin_action')).not.toContain('act_x')
+  })
+})
