@@ -9,7 +9,8 @@ import { reseal } from './reseal.ts'
 
 /**
  * What has to be done now and then and by one process at a time: secrets sealed anew after a change of keys, rows of
- * what has left taken away, and what is kept for a time let go. Each part is safe to be cut short and done again.
+ * what has left taken away, and what is kept for a time let go. Each part is safe to be cut short and done again, and
+ * has transactions of its own beside the one that holds the lock.
  */
 export function createHousekeeping({
   db,
@@ -23,27 +24,23 @@ export function createHousekeeping({
   log: Logger
 }) {
   return async function keepHouse(): Promise<void> {
-    await db.connection().execute(async (one) => {
+    await db.transaction().execute(async (trx) => {
       const { rows } = await sql<{
         mine: boolean
-      }>`select pg_try_advisory_lock(hashtext('tenure housekeeping')) as mine`.execute(one)
+      }>`select pg_try_advisory_xact_lock(hashtext('tenure housekeeping')) as mine`.execute(trx)
       if (!rows[0]!.mine) return
-      try {
-        // One part that fails must not keep the others from being done.
-        const failures: unknown[] = []
-        const attempt = <T>(part: Promise<T>, otherwise: T) =>
-          part.catch((error) => {
-            failures.push(error)
-            return otherwise
-          })
-        const users = await attempt(purgeLeft(db, { tombstoneDays: retention.tombstone }), 0)
-        const expired = await attempt(expire(db, retention), {})
-        const resealed = await attempt(reseal(db, sealer), 0)
-        if (users + resealed + Object.keys(expired).length > 0) log.info({ users, expired, resealed }, 'house.kept')
-        if (failures.length > 0) throw failures[0]
-      } finally {
-        await sql`select pg_advisory_unlock(hashtext('tenure housekeeping'))`.execute(one)
-      }
+      // One part that fails must not keep the others from being done.
+      const failures: unknown[] = []
+      const attempt = <T>(part: Promise<T>, otherwise: T) =>
+        part.catch((error) => {
+          failures.push(error)
+          return otherwise
+        })
+      const users = await attempt(purgeLeft(db, { tombstoneDays: retention.tombstone }), 0)
+      const expired = await attempt(expire(db, retention), {})
+      const resealed = await attempt(reseal(db, sealer), 0)
+      if (users + resealed + Object.keys(expired).length > 0) log.info({ users, expired, resealed }, 'house.kept')
+      if (failures.length > 0) throw failures[0]
     })
   }
 }

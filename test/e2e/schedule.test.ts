@@ -350,7 +350,7 @@ describe.each(backends())('deliveries with jobs on $name', ({ start }) => {
       const worker = await launchWorker()
       const lock = await connect({ url: backend.database.ownerUrl })
       lockers.push(lock)
-      await lock.query('begin; lock table connector in access exclusive mode')
+      await lock.query('begin; lock table ledger_entry in access exclusive mode')
       const { id } = await okta.createUser('frozen-inside@acme.example')
       await waitFor(() => isWaitingFor('with change as materialized'), { what: 'the worker to decide, with our lock' })
       process.kill(worker.pid, 'SIGSTOP')
