@@ -1,6 +1,7 @@
 import { type RawBuilder, sql } from 'kysely'
 import { z } from 'zod'
 import type { Database } from '../db/pool.ts'
+import { snapshot } from '../db/transaction.ts'
 import { NotFound } from '../errors.ts'
 import { instant, type Operation, operation, pageOf } from '../http/operation.ts'
 import { cursorKey, listed, pageQuery } from '../http/parse.ts'
@@ -90,13 +91,16 @@ export function deliveryOperations({ db }: { db: Database }): Operation[] {
       tag,
       answers: { 200: triedDelivery },
       async handle({ params }) {
-        const { rows: deliveries } = await sql<z.input<typeof delivery>>`
-          select ${deliveryView} from delivery d where d.id = ${params.id}`.execute(db)
-        if (!deliveries[0]) throw new NotFound(`Delivery "${params.id}" not found`)
-        const { rows: attempts } = await sql<z.input<typeof attempt>>`
-          select started_at as at, ms, outcome, status, generation, error from attempt
-          where delivery_id = ${params.id} order by started_at desc limit ${mostAttempts}`.execute(db)
-        return { ...deliveries[0], attempts: attempts.reverse() }
+        // Of one moment: an attempt stands beside what came of it.
+        return snapshot(db, async (trx) => {
+          const { rows: deliveries } = await sql<z.input<typeof delivery>>`
+            select ${deliveryView} from delivery d where d.id = ${params.id}`.execute(trx)
+          if (!deliveries[0]) throw new NotFound(`Delivery "${params.id}" not found`)
+          const { rows: attempts } = await sql<z.input<typeof attempt>>`
+            select started_at as at, ms, outcome, status, generation, error from attempt
+            where delivery_id = ${params.id} order by started_at desc limit ${mostAttempts}`.execute(trx)
+          return { ...deliveries[0], attempts: attempts.reverse() }
+        })
       },
     }),
   ]

@@ -1,6 +1,7 @@
 import { sql } from 'kysely'
 import { z } from 'zod'
-import type { Database } from '../db/pool.ts'
+import type { Database, Transaction } from '../db/pool.ts'
+import { snapshot } from '../db/transaction.ts'
 import { countSealed } from '../housekeeping/reseal.ts'
 import { type Operation, operation } from '../http/operation.ts'
 import type { Queue } from '../queue/queue.ts'
@@ -38,46 +39,57 @@ const stats = z
 
 export type Stats = z.input<typeof stats>
 
-export async function readStats(db: Database, queue: Queue, sealedUnder: string): Promise<Stats> {
-  const [users, servers, kill, grants, secrets] = await Promise.all([
-    sql<Stats['users']>`
-      select count(*) filter (where u.deleted_at is null) as living, count(*) filter (where u.deleted_at is null and u.active) as active,
-        count(*) filter (where s.version > s.converged_version or (u.active and u.deleted_at is null and s.converged_policy_version < d.policy_version)) as behind,
-        count(*) filter (where s.hold_at is not null) as held
-      from user_state s join scim_user u on u.id = s.user_id join directory d on d.id = s.directory_id`.execute(db),
-    sql<Stats['servers'][number]>`
-      select s.id as server, s.paused_at is not null as paused, s.failures_in_a_row as failing,
-        count(d.id) filter (where d.due_at is not null and d.parked_at is null) as pending,
-        count(d.id) filter (where d.due_at is not null and d.parked_at is null and d.urgent) as "urgentPending",
-        count(d.id) filter (where d.parked_at is not null) as parked,
-        count(d.id) filter (where d.leased_until > clock_timestamp()) as "inFlight",
-        round(extract(epoch from clock_timestamp() - min(d.behind_since)) * 1000)::float8 as "oldestMs"
-      from server s left join delivery d on d.server_id = s.id and (d.due_at is not null or d.parked_at is not null or d.leased_until is not null)
-      where s.deleted_at is null or s.purged_at is null group by s.id order by s.id`.execute(db),
-    sql<{ count: number; p50: number | null; p99: number | null }>`
-      select count(*) as count,
-        percentile_cont(0.5) within group (order by ms) as p50, percentile_cont(0.99) within group (order by ms) as p99
-      from (select extract(epoch from recorded_at - since_at)::float8 * 1000 as ms from ledger_entry
-            where kind = 'delivered' and recorded_at > clock_timestamp() - interval '1 day' and (detail ->> 'urgent')::boolean) t`.execute(
-      db,
-    ),
-    sql<{
-      open: number
-    }>`select count(*) as open from access_grant where closed_at is null and expires_at > clock_timestamp()`.execute(
-      db,
-    ),
-    countSealed(db, sealedUnder),
-  ])
-  const round = (ms: number | null) => (ms === null ? null : Math.round(ms * 10) / 10)
-  const { count, p50, p99 } = kill.rows[0]!
-  return {
-    users: users.rows[0]!,
-    grants: grants.rows[0]!,
+/** Of one moment, so that what has left one count stands in another. */
+export function readStats(db: Database, queue: Queue, sealedUnder: string): Promise<Stats> {
+  return snapshot(db, async (trx) => ({
+    users: await countUsers(trx),
+    grants: await countGrants(trx),
     queue: { backend: queue.backend, hintsGiven: queue.counts.given, hintsDropped: queue.counts.dropped },
-    servers: servers.rows,
-    secrets,
-    killTimeMs: { count, p50: round(p50), p99: round(p99) },
-  }
+    servers: await countDeliveries(trx),
+    secrets: await countSealed(trx, sealedUnder),
+    killTimeMs: await readKillTimes(trx),
+  }))
+}
+
+async function countUsers(trx: Transaction): Promise<Stats['users']> {
+  const { rows } = await sql<Stats['users']>`
+    select count(*) filter (where u.deleted_at is null) as living, count(*) filter (where u.deleted_at is null and u.active) as active,
+      count(*) filter (where s.version > s.converged_version or (u.active and u.deleted_at is null and s.converged_policy_version < d.policy_version)) as behind,
+      count(*) filter (where s.hold_at is not null) as held
+    from user_state s join scim_user u on u.id = s.user_id join directory d on d.id = s.directory_id`.execute(trx)
+  return rows[0]!
+}
+
+async function countGrants(trx: Transaction): Promise<Stats['grants']> {
+  const { rows } = await sql<Stats['grants']>`
+    select count(*) as open from access_grant where closed_at is null and expires_at > clock_timestamp()`.execute(trx)
+  return rows[0]!
+}
+
+/** A server that was deleted counts until the last of its people was told out. */
+async function countDeliveries(trx: Transaction): Promise<Stats['servers']> {
+  const { rows } = await sql<Stats['servers'][number]>`
+    select s.id as server, s.paused_at is not null as paused, s.failures_in_a_row as failing,
+      count(d.id) filter (where d.due_at is not null and d.parked_at is null) as pending,
+      count(d.id) filter (where d.due_at is not null and d.parked_at is null and d.urgent) as "urgentPending",
+      count(d.id) filter (where d.parked_at is not null) as parked,
+      count(d.id) filter (where d.leased_until > clock_timestamp()) as "inFlight",
+      round(extract(epoch from clock_timestamp() - min(d.behind_since)) * 1000)::float8 as "oldestMs"
+    from server s left join delivery d on d.server_id = s.id and (d.due_at is not null or d.parked_at is not null or d.leased_until is not null)
+    where s.deleted_at is null or s.purged_at is null group by s.id order by s.id`.execute(trx)
+  return rows
+}
+
+async function readKillTimes(trx: Transaction): Promise<Stats['killTimeMs']> {
+  const { rows } = await sql<Stats['killTimeMs']>`
+    select count(*) as count,
+      round(percentile_cont(0.5) within group (order by ms)::numeric, 1)::float8 as p50,
+      round(percentile_cont(0.99) within group (order by ms)::numeric, 1)::float8 as p99
+    from (select extract(epoch from recorded_at - since_at)::float8 * 1000 as ms from ledger_entry
+          where kind = 'delivered' and recorded_at > clock_timestamp() - interval '1 day' and (detail ->> 'urgent')::boolean) t`.execute(
+    trx,
+  )
+  return rows[0]!
 }
 
 /** `/stats`: what is behind, per server, and how long a cut takes to arrive. */

@@ -44,6 +44,11 @@ export async function retrying<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
+/** What several statements read of one moment. Takes no lock and changes nothing. */
+export function snapshot<T>(db: Database, read: (trx: Transaction) => Promise<T>): Promise<T> {
+  return db.transaction().setIsolationLevel('repeatable read').setAccessMode('read only').execute(read)
+}
+
 function isWorthAnotherTry(error: unknown): boolean {
   if (error instanceof StartOver) return true
   const code = error instanceof Error && 'code' in error ? error.code : undefined

@@ -86,10 +86,8 @@ export class AdminClient {
   async waitUntilSettled(timeoutMs = 30_000): Promise<void> {
     await waitFor(
       async () => {
-        if ((await this.get('/stats')).users.behind > 0) return false
-        // Asked anew: one answer counts users and deliveries at two moments, and a converge may lie between them.
-        const { servers } = await this.get('/stats')
-        return servers.every((server: Json) => server.pending === 0 && server.inFlight === 0)
+        const { users, servers } = await this.get('/stats')
+        return users.behind === 0 && servers.every((server: Json) => server.pending === 0 && server.inFlight === 0)
       },
       { what: 'everything to be told', timeoutMs },
     )
