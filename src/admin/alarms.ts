@@ -3,6 +3,7 @@ import { z } from 'zod'
 import type { Database } from '../db/pool.ts'
 import { goneReason } from '../delivery/settle.ts'
 import { parseFilter } from '../filter/parse.ts'
+import { countSealed } from '../housekeeping/reseal.ts'
 import { instant, type Operation, operation, pageOf } from '../http/operation.ts'
 import { userResourceType } from '../schemas/user.ts'
 
@@ -99,7 +100,7 @@ export async function readAlarms(db: Database, sealedUnder: string): Promise<Ala
       }),
     ),
     each(
-      sql`select directory_id as subject, min(coalesce(behind_since, converge_due_at)) as since, count(*)::int as count from user_state
+      sql`select directory_id as subject, min(converge_failed_at) as since, count(*)::int as count from user_state
         where converge_error is not null group by directory_id`,
       (row) => ({
         kind: 'user_unconverged',
@@ -108,16 +109,7 @@ export async function readAlarms(db: Database, sealedUnder: string): Promise<Ala
         message: `For ${row.count} of ${row.subject} it could not be decided what servers must be told: see failed jobs of kind user`,
       }),
     ),
-    each(
-      sql`select 'secrets' as subject, min(created_at) as since, count(*)::int as count from connector_secret
-        where sealed_under <> ${sealedUnder} having count(*) > 0`,
-      (row) => ({
-        kind: 'secrets_under_older_key',
-        severity: 'warning',
-        subject: {},
-        message: `${row.count} stored secrets still lie under an older key of TENURE_SECRET_KEY: do not drop it yet`,
-      }),
-    ),
+    secretsUnderOlderKeys(db, sealedUnder),
     unreadableRules(db),
   ])
   return found
@@ -134,6 +126,14 @@ export async function readAlarms(db: Database, sealedUnder: string): Promise<Ala
     const { rows } = await (query as ReturnType<typeof sql<Found>>).execute(db)
     return rows.map((row) => ({ ...describe(row), since: row.since, count: row.count }))
   }
+}
+
+async function secretsUnderOlderKeys(db: Database, sealedUnder: string): Promise<Alarm[]> {
+  const { underOlderKeys: count } = await countSealed(db, sealedUnder)
+  if (count === 0) return []
+  const { created_at: since } = await db.selectFrom('installation').select('created_at').executeTakeFirstOrThrow()
+  const message = `${count} stored secrets still lie under an older key of TENURE_SECRET_KEY: do not drop it yet`
+  return [{ kind: 'secrets_under_older_key', severity: 'warning', subject: {}, since, count, message }]
 }
 
 /** A filter that an earlier version could read gives nobody anything. */

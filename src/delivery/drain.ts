@@ -7,7 +7,7 @@ import type { Logger } from '../log.ts'
 import type { Lane } from '../queue/catalog.ts'
 import type { Sealer } from '../secrets.ts'
 import { inSpan, markFailed, outsideTrace, SpanKind } from '../span.ts'
-import { type Claim, claimDue } from './claim.ts'
+import { type Claim, claimDue, type DueQuery } from './claim.ts'
 import { renew, type Settled, type Settlement, settle } from './settle.ts'
 import { createUnsealing } from './unsealing.ts'
 
@@ -40,6 +40,7 @@ export class Drain {
   readonly #unseal: (sealed: readonly string[]) => Promise<string[]>
   readonly #renew: (claim: Claim) => Promise<boolean>
   readonly #settle: (settlement: Settlement) => Promise<Settled>
+  readonly #claiming = new Set<Promise<unknown>>()
   readonly #sending = new Set<Promise<void>>()
   /** Sends under way by server. */
   readonly #busy = new Map<string, number>()
@@ -60,9 +61,9 @@ export class Drain {
     const mine = new Set<Promise<void>>()
     const until = performance.now() + turnMs
     while (!this.#stopping) {
-      for (const claim of await claimDue(this.#options.db, { serverIds: [serverId], lane })) {
-        const sent = this.#start(claim).finally(() => mine.delete(sent))
+      for (const { sent } of await this.#claim({ serverIds: [serverId], lane })) {
         mine.add(sent)
+        void sent.finally(() => mine.delete(sent))
       }
       if (mine.size === 0) break
       if (performance.now() > until) return this.#wake(serverId, lane)
@@ -80,22 +81,32 @@ export class Drain {
   async tellNow(userId: string, serverIds: readonly string[]): Promise<void> {
     const claimed = new Set<string>()
     try {
-      const claims = this.#stopping ? [] : await claimDue(this.#options.db, { serverIds, lane: 'urgent', userId })
-      for (const claim of claims) {
-        claimed.add(claim.serverId)
-        void this.#start(claim)
-      }
+      const started = this.#stopping ? [] : await this.#claim({ serverIds, lane: 'urgent', userId })
+      for (const { claim } of started) claimed.add(claim.serverId)
     } finally {
       for (const serverId of serverIds) if (!claimed.has(serverId)) this.#options.hintServer(serverId, 'urgent')
     }
   }
 
-  /** Claims nothing more; sends in flight may finish until `graceMs` is over, then go back unanswered. */
+  /**
+   * Claims nothing more. What is being claimed is still sent, and sends in flight may finish, until `graceMs` is over;
+   * then they go back unanswered.
+   */
   async stop(graceMs: number): Promise<void> {
     this.#stopping = true
+    await Promise.allSettled(this.#claiming)
     await Promise.race([Promise.all(this.#sending), delay(graceMs, undefined, { ref: false })])
     this.#abort.abort(new Error('shutting down'))
     await Promise.allSettled(this.#sending)
+  }
+
+  /** Leases what is due and begins to send it, in one go for whoever asks this process to stop. */
+  #claim(query: DueQuery): Promise<Array<{ claim: Claim; sent: Promise<void> }>> {
+    const claiming = claimDue(this.#options.db, query)
+      .then((claims) => claims.map((claim) => ({ claim, sent: this.#start(claim) })))
+      .finally(() => this.#claiming.delete(claiming))
+    this.#claiming.add(claiming)
+    return claiming
   }
 
   #start(claim: Claim): Promise<void> {

@@ -67,7 +67,11 @@ export async function recordConvergeFailure(db: Database, userId: string, error:
     update user_state set
       converge_attempts = converge_attempts + 1, converge_error = ${message.slice(0, 500)}, converge_failed_at = clock_timestamp(),
       converge_due_at = clock_timestamp() + make_interval(secs => least(900, 2 ^ least(converge_attempts, 10)))
-    where user_id = ${userId}`.execute(db)
+    where user_id = ${userId}
+      -- One who is not behind has nothing to be done again, and nothing would ever clear the failure.
+      and (version > converged_version or converged_policy_version < (select policy_version from directory where id = directory_id))`.execute(
+    db,
+  )
 }
 
 interface OpenGrant {

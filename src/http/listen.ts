@@ -6,7 +6,7 @@ import { TenureError } from '../errors.ts'
 export interface Listening {
   /** http://host:port as really listened on. */
   readonly url: string
-  /** Takes no new request, waits for those under way, at most `graceMs`. */
+  /** Takes no new connection, ends each that it has after the request under way; those that take longer than `graceMs`, then. */
   close(graceMs: number): Promise<void>
 }
 
@@ -15,7 +15,12 @@ export async function listen(
   handler: RequestListener,
   { host, port }: { host: string; port: number },
 ): Promise<Listening> {
-  const server = createServer({ keepAliveTimeout: 65_000 }, handler)
+  let closing = false
+  const server = createServer({ keepAliveTimeout: 65_000 }, (req, res) => {
+    // On a connection from before, whose next request should go to somebody who stays.
+    if (closing) res.setHeader('Connection', 'close')
+    handler(req, res)
+  })
   await new Promise<void>((resolve, reject) => {
     server.once('error', (cause: NodeJS.ErrnoException) => {
       const why =
@@ -26,13 +31,22 @@ export async function listen(
   })
   const { address, family, port: bound } = server.address() as AddressInfo
   const name = family === 'IPv6' ? `[${address}]` : address
-  return { url: `http://${name}:${bound}`, close: (graceMs) => closeServer(server, graceMs) }
+  return {
+    url: `http://${name}:${bound}`,
+    close: (graceMs) => {
+      closing = true
+      return closeServer(server, graceMs)
+    },
+  }
 }
 
 async function closeServer(server: Server, graceMs: number): Promise<void> {
   const closed = new Promise<void>((resolve) => server.close(() => resolve()))
   server.closeIdleConnections()
+  // A request that was under way at the start leaves its connection open behind it.
+  const idle = setInterval(() => server.closeIdleConnections(), 50)
   const late = setTimeout(() => server.closeAllConnections(), graceMs)
   await closed
+  clearInterval(idle)
   clearTimeout(late)
 }

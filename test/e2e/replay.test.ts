@@ -513,6 +513,7 @@ describe.each(backends())('replay with jobs on $name', ({ start }) => {
     it('says beforehand what will be done, changes nothing, and takes only what is asked for', {
       timeout,
     }, async () => {
+      for (const { receiver } of servers) receiver.behave()
       await replay() // whatever earlier tests have left
       const [narrow, other] = [await register('narrow'), await register('other')]
       await working(() => api.admin.waitUntilSettled())
