@@ -21,8 +21,10 @@ export async function up(db: Kysely<unknown>): Promise<void> {
       converge_due_at timestamptz,
       converge_attempts integer not null default 0,
       converge_error text,
+      converge_failed_at timestamptz,
       hold_source text,
       hold_at timestamptz,
+      check ((converge_error is null) = (converge_failed_at is null)),
       check ((hold_source is null) = (hold_at is null))
     ) with (fillfactor = 70)`.execute(db)
   await sql`create index user_state_behind on user_state (converge_due_at) where version > converged_version`.execute(

@@ -1,6 +1,6 @@
 import { type Kysely, sql } from 'kysely'
 
-/** Downstream MCP servers, how each is told, and the credentials with which it asks. */
+/** Downstream MCP servers, how each is told with which secrets, and the credentials with which it asks. */
 export async function up(db: Kysely<unknown>): Promise<void> {
   await sql`
     create table server (
@@ -27,11 +27,23 @@ export async function up(db: Kysely<unknown>): Promise<void> {
       server_id text collate "C" not null references server (id),
       type text not null,
       config jsonb not null,
-      sealed_secrets text[] not null, -- compact JWEs, newest first
       created_at timestamptz not null default clock_timestamp(),
       deleted_at timestamptz
     )`.execute(db)
   await sql`create index connector_by_server on connector (server_id)`.execute(db)
+
+  // A row each: while one is rotated the older still signs, and each says under which sealing key it lies, so that those
+  // can be rotated and the end of that be seen.
+  await sql`
+    create table connector_secret (
+      id text collate "C" primary key,
+      connector_id text collate "C" not null references connector (id),
+      sealed text not null, -- compact JWE
+      sealed_under text not null, -- its "kid"
+      created_at timestamptz not null default clock_timestamp(),
+      signs_until timestamptz -- null: the current one
+    )`.execute(db)
+  await sql`create index connector_secret_by_connector on connector_secret (connector_id, created_at)`.execute(db)
 
   await sql`
     create table server_credential (

@@ -27,7 +27,7 @@ export async function migrateDatabase(options: { ownerUrl: string; runtimeRole: 
   }
 }
 
-export async function getMigrations(): Promise<Record<string, Migration>> {
+async function getMigrations(): Promise<Record<string, Migration>> {
   const files = (await readdir(folder)).filter((name) => /^\d{4}_\w+\.ts$/.test(name)).sort()
   const loaded = await Promise.all(files.map((name) => import(new URL(name, folder).href) as Promise<Migration>))
   return Object.fromEntries(files.map((name, index) => [name.replace(/\.ts$/, ''), loaded[index]!]))
