@@ -1,9 +1,10 @@
 /** The direction of imports: docs/architecture.md draws it. Left may import right, never the reverse, and nothing in a circle. */
 const compose = ['^src/(main|compose)\\.ts$', '^src/demo/', '^workers/']
 const speak = ['^src/(scim|receivers|oauth|admin|console)/']
-const act = ['^src/(entitlement|directory|delivery|ledger|connectors|queue|db)/']
+const act = ['^src/(entitlement|directory|delivery|ledger|operators|housekeeping|connectors|queue|db)/']
 const decide = ['^src/(lifecycle|filter|schemas)/']
 const plumbing = ['^src/http/']
+const cli = ['^src/cli/']
 const leaves = ['^src/(?!main|compose)[^/]+\\.ts$']
 
 module.exports = {
@@ -39,6 +40,26 @@ module.exports = {
       severity: 'error',
       from: { path: leaves },
       to: { path: '^(src|workers)/', pathNot: leaves },
+    },
+    {
+      name: 'operators-speak-http',
+      comment: 'The command line is a client of the admin API like any other.',
+      severity: 'error',
+      from: { path: cli },
+      to: { path: '^(src|workers|migrations)/', pathNot: [...cli, ...leaves] },
+    },
+    {
+      name: 'nobody-asks-the-command-line',
+      severity: 'error',
+      from: { pathNot: [...cli, '^src/main\\.ts$'] },
+      to: { path: cli },
+    },
+    {
+      name: 'operators-do-not-load-the-server',
+      comment: 'A static import in main.ts would make every operator wait for all that serves.',
+      severity: 'error',
+      from: { path: '^src/main\\.ts$' },
+      to: { path: '^(src|workers)/', pathNot: [...cli, ...leaves], dynamic: false, dependencyTypesNot: ['type-only'] },
     },
     {
       name: 'one-door-to-bullmq',

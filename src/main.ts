@@ -1,11 +1,9 @@
-import { readFileSync } from 'node:fs'
-import { Command, InvalidArgumentError } from 'commander'
-import { migrate, type Role, startTenure, type Tenure } from './compose.ts'
-import { type Config, readConfig } from './config.ts'
+import { Command, CommanderError, InvalidArgumentError } from 'commander'
+import { CliError, exitCodes } from './cli/cli-error.ts'
+import { addOperatorCommands } from './cli/program.ts'
+import { ConfigError, readConfig } from './config.ts'
 import { TenureError } from './errors.ts'
-import { createLogger } from './log.ts'
-
-const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
+import { version } from './version.ts'
 
 const environment = `
 Settings come from the environment (default in brackets):
@@ -15,18 +13,42 @@ Settings come from the environment (default in brackets):
   DATABASE_MIGRATION_URL         the same database as the role that owns the tables [DATABASE_URL]
   REDIS_URL                      Redis or Valkey for the queue [the same Postgres]
   TENURE_HOME                    embedded database and generated keys [.tenure]
-  TENURE_ADMIN_KEY               root key of the admin API [generated under TENURE_HOME]
+  TENURE_ADMIN_KEY               root key of the admin API; a list: any opens [generated under TENURE_HOME]
   TENURE_SECRET_KEY              seals stored secrets; a list: the first seals, all open [generated under TENURE_HOME]
   TENURE_ALLOW_PRIVATE_TARGETS   private hosts and CIDRs that may be called; true: all [none]
-  LOG_LEVEL                      [info]`
+  TENURE_RETENTION               days for which rows are kept: attempt=30 tombstone=forever [docs/operating.md]
+  LOG_LEVEL                      [info]
+  OTEL_EXPORTER_OTLP_ENDPOINT    collector of OpenTelemetry traces, over HTTP [no traces]
+  OTEL_SERVICE_NAME              as what they are shown [tenure]
+  OTEL_TRACES_SAMPLER_ARG        the share of traces to keep, from 0 to 1 [1]
+The three URLs of stores and both keys may stand in a file each, named by the variable with _FILE after it.`
 
-/** The command line. Exit codes: 0 done, 1 refused or failed, with the reason in one line on standard error. */
+const operating = `
+Operating a running Tenure takes:
+  TENURE_URL                     where it answers [http://127.0.0.1:8480]
+  TENURE_ADMIN_KEY               a key of the admin API [what tenure start wrote to TENURE_HOME/admin-key, where that is readable]
+  NO_COLOR                       no colours, whatever its value
+
+Exit codes:
+  0  done
+  1  refused or failed; the reason is on standard error
+  2  wrong usage, or a setting is missing
+  3  alarm: a critical one is open; job replay: something that fits is being sent right now and was left alone
+  4  cannot reach Tenure`
+
+/**
+ * The command line. What serves is loaded only when it is asked for: an operator's command starts in a fraction of the
+ * time that the server's parts take to load.
+ */
 export async function main(argv: readonly string[]): Promise<void> {
   const program = new Command('tenure')
     .description('Access that lasts exactly as long as the role that earned it.')
     .version(version)
-    .showHelpAfterError('(tenure --help lists the commands)')
-    .addHelpText('after', environment)
+    .showHelpAfterError('(--help says more, with examples)')
+    .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'tenure: ')) })
+    .exitOverride()
+    .addHelpText('after', `${environment}\n${operating}`)
+    .commandsGroup('Run Tenure:')
 
   program
     .command('start')
@@ -48,6 +70,7 @@ export async function main(argv: readonly string[]): Promise<void> {
     .description('bring the database to the newest schema, as the role of DATABASE_MIGRATION_URL')
     .addHelpText('after', environment)
     .action(async () => {
+      const [{ migrate }, { createLogger }] = await Promise.all([import('./compose.ts'), import('./log.ts')])
       const config = readConfig()
       await migrate(config, createLogger({ level: config.logLevel }))
     })
@@ -65,20 +88,25 @@ export async function main(argv: readonly string[]): Promise<void> {
       process.exitCode = await runDemo(options)
     })
 
+  await addOperatorCommands(program, argv[2])
+
   try {
     await program.parseAsync(argv)
   } catch (error) {
-    complain(error)
-    process.exitCode = 1
+    process.exitCode = complain(error, serving.has(argv[2]))
   }
 }
 
-async function serve(role: Role): Promise<void> {
-  const config: Config = readConfig()
+/** What runs Tenure rather than asking one; a bug there leaves its stack. */
+const serving: ReadonlySet<string | undefined> = new Set(['start', 'api', 'worker', 'migrate', 'demo'])
+
+async function serve(role: 'all' | 'api' | 'worker'): Promise<void> {
+  const config = readConfig()
+  const [{ startTenure }, { createLogger }] = await Promise.all([import('./compose.ts'), import('./log.ts')])
   const log = createLogger({ level: config.logLevel })
   const stop = Promise.withResolvers<NodeJS.Signals>()
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => stop.resolve(signal))
-  const tenure: Tenure = await startTenure(config, role, log)
+  const tenure = await startTenure(config, role, log)
   try {
     const signal = await Promise.race([stop.promise, tenure.failed])
     log.info({ signal }, 'tenure.stopping')
@@ -96,12 +124,18 @@ function atLeastTen(text: string): number {
   return number
 }
 
-function complain(error: unknown): void {
-  const line =
-    error instanceof TenureError
-      ? error.message
-      : error instanceof Error
-        ? (error.stack ?? error.message)
-        : String(error)
-  process.stderr.write(`tenure: ${line}\n`)
+/** @returns the exit code */
+function complain(error: unknown, isServing: boolean): number {
+  // Commander has said it already; help and version come this way too.
+  if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.done : exitCodes.usage
+  const under = error instanceof CliError ? error.lines : []
+  process.stderr.write(`${[`tenure: ${reasonOf(error, isServing)}`, ...under].join('\n')}\n`)
+  if (error instanceof CliError) return error.exitCode
+  return error instanceof ConfigError && !isServing ? exitCodes.usage : exitCodes.failed
+}
+
+function reasonOf(error: unknown, isServing: boolean): string {
+  if (!(error instanceof Error)) return String(error)
+  if (error instanceof TenureError) return error.message
+  return isServing ? (error.stack ?? error.message) : `this command is of no use with that answer: ${error.message}`
 }

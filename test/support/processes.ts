@@ -100,7 +100,7 @@ export function startScript(script: string, { args = [], env = {}, ...place }: S
  * Tenure's parts never say a secret. Its other commands do to standard output, when asked to make one; and a script of the
  * tests tells its test where the database is.
  */
-function recorderOf(script: string, args: readonly string[]): (stream: string, line: string) => void {
+export function recorderOf(script: string, args: readonly string[]): (stream: string, line: string) => void {
   const command = [script, ...args].join(' ')
   const isPart = ['start', 'api', 'worker', 'migrate', 'demo'].includes(args[0] ?? '')
   return (stream, line) => {

@@ -19,7 +19,7 @@ export const record = new SecretRecord(inject('recording'), relative(root, expec
 afterAll(() => record.flush())
 process.on('exit', () => record.flush())
 
-/** Whatever a test asks of a Tenure, through a client or by itself, it asks with this. Our own code never does. */
+/** Whatever a test asks of a Tenure, through a client or by itself, it asks with this. */
 const ask = globalThis.fetch
 globalThis.fetch = async (input, init) => {
   const answer = await ask(input, init)

@@ -1,0 +1,176 @@
+import { type Command, Option } from 'commander'
+import { segment } from '../api.ts'
+import { confirm, count, destructiveVerb, listVerb, noun, positive, verb } from '../command.ts'
+import { moment } from '../record.ts'
+import type { OutputOptions, Session } from '../session.ts'
+import { relative } from '../times.ts'
+
+interface Directory {
+  readonly id: string
+  readonly provider: string
+  readonly name: string
+  readonly scimBaseUrl: string
+  readonly silentAfterHours: number
+  readonly lastSeenAt: string | null
+  readonly createdAt: string
+}
+
+interface Leaving {
+  readonly id: string
+  readonly deletedAt: string
+  readonly pending: number
+}
+
+const providers = ['okta', 'entra', 'google', 'ping', 'generic']
+
+/** `tenure directory`: connections to identity providers. */
+export function directoryCommands(program: Command, session: Session): void {
+  const directory = noun(program, 'directory', 'connections to identity providers')
+
+  listVerb(directory, 'list', {
+    description: 'all of them, and when each identity provider was last heard',
+    examples: ['tenure directory', 'tenure directory list --leaving'],
+    isDefault: true,
+  })
+    .option('--leaving', 'those removed whose revocations are still under way')
+    .action(async (options: OutputOptions & { limit: number; leaving?: boolean }) => {
+      const { now } = session.terminal
+      if (options.leaving) {
+        session.giveList(await session.api.list<Leaving>('/directories', { leaving: true }, options.limit), options, {
+          columns: [
+            { head: 'ID', value: ({ id }) => id },
+            {
+              head: 'REMOVED',
+              value: ({ deletedAt }) => relative(deletedAt, now),
+            },
+            {
+              head: 'REVOCATIONS PENDING',
+              value: ({ pending }) => pending,
+              align: 'right',
+            },
+          ],
+          id: ({ id }) => id,
+          none: 'No directory is leaving.',
+        })
+        return
+      }
+      session.giveList(await session.api.list<Directory>('/directories', {}, options.limit), options, {
+        columns: [
+          { head: 'ID', value: ({ id }) => id },
+          { head: 'PROVIDER', value: ({ provider }) => provider },
+          { head: 'NAME', value: ({ name }) => name, least: 8 },
+          {
+            head: 'LAST HEARD',
+            value: ({ lastSeenAt }) => (lastSeenAt ? relative(lastSeenAt, now) : 'never'),
+          },
+          {
+            head: 'SILENT AFTER',
+            value: ({ silentAfterHours }) => (silentAfterHours === null ? 'off' : `${silentAfterHours} h`),
+          },
+        ],
+        id: ({ id }) => id,
+        none: 'No directories yet. The first: tenure directory add acme --provider okta',
+      })
+    })
+
+  verb(
+    directory,
+    'show <id>',
+    {
+      description: 'one of them, with its SCIM base URL',
+      examples: ['tenure directory show acme'],
+    },
+    'print the SCIM base URL only',
+  ).action(async (id: string, options: OutputOptions) => {
+    show(await session.api.get<Directory>(`/directories/${segment(id)}`), options)
+  })
+
+  verb(
+    directory,
+    'add <id>',
+    {
+      description: 'connect an identity provider; then give it a token',
+      examples: ['tenure directory add acme --provider okta --name "Acme Corp"', 'tenure token add acme'],
+    },
+    'print the SCIM base URL only',
+  )
+    .addOption(new Option('--provider <provider>', 'who speaks there').choices(providers).makeOptionMandatory())
+    .option('--name <name>', 'for people to read [the id]')
+    .option('--silent-after-hours <hours>', 'raise an alarm when nothing is heard for so long', positive)
+    .action(async (id: string, { provider, name, silentAfterHours, ...options }: AddOptions) => {
+      show(
+        await session.api.post<Directory>('/directories', {
+          id,
+          provider,
+          name,
+          silentAfterHours,
+        }),
+        options,
+      )
+    })
+
+  verb(
+    directory,
+    'set <id>',
+    {
+      description: 'change its name or when its silence is alarming',
+      examples: ['tenure directory set acme --silent-after-hours 48'],
+    },
+    'print the SCIM base URL only',
+  )
+    .option('--name <name>', 'for people to read')
+    .option('--silent-after-hours <hours>', 'raise an alarm when nothing is heard for so long', positive)
+    .action(async (id: string, { name, silentAfterHours, ...options }: SetOptions) => {
+      show(await session.api.patch<Directory>(`/directories/${segment(id)}`, { name, silentAfterHours }), options)
+    })
+
+  destructiveVerb(directory, 'remove <id>', {
+    description: 'everyone in it leaves: all their access is cut at once, and every server is told',
+    examples: ['tenure directory remove acme', 'tenure directory list --leaving'],
+  }).action(async (id: string, options: OutputOptions & { yes?: boolean }) => {
+    await confirm(session, options, async () => {
+      const { name, provider } = await session.api.get<Directory>(`/directories/${segment(id)}`)
+      const rules = await session.api.list('/rules', { directory: id }, 1_000)
+      const { of } = await session.api.post<{ of: number }>('/rules/test', {
+        directory: id,
+        when: 'userName pr',
+      })
+      return [
+        `This removes the directory ${id} (${name}, ${provider}) with ${count(rules.items.length, 'rule')} and all its tokens.`,
+        `${count(of, 'active person loses', 'active people lose')} all access at once, and every server is told.`,
+      ]
+    })
+    const left = await session.api.delete<{ users: number }>(`/directories/${segment(id)}`)
+    session.give(left, options, {
+      text: () =>
+        `Directory ${id} is removed: ${count(left.users, 'person has', 'people have')} left. Until the last server has heard, tenure directory list --leaving shows it.`,
+    })
+  })
+
+  function show(shown: Directory, options: OutputOptions): void {
+    const { now } = session.terminal
+    session.giveRecord(shown, options, {
+      id: shown.scimBaseUrl,
+      fields: [
+        ['id', shown.id],
+        ['provider', shown.provider],
+        ['name', shown.name],
+        ['SCIM base URL', shown.scimBaseUrl],
+        ['last heard', moment(shown.lastSeenAt, now, 'never')],
+        ['silent after', typeof shown.silentAfterHours === 'number' ? `${shown.silentAfterHours} h` : 'off'],
+        ['created', moment(shown.createdAt, now)],
+      ],
+    })
+  }
+}
+
+interface AddOptions extends OutputOptions {
+  provider: string
+  name?: string
+  silentAfterHours?: number
+}
+
+interface SetOptions extends OutputOptions {
+  name?: string
+  silentAfterHours?: number
+}
