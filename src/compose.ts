@@ -11,7 +11,7 @@ import { type Config, ConfigError, type Keys, obtainKeys } from './config.ts'
 import { createEgress } from './connectors/egress.ts'
 import { createConnectors } from './connectors/registry.ts'
 import { type EmbeddedDatabase, startEmbedded } from './db/embedded/embedded.ts'
-import { verifyInstallation } from './db/installation.ts'
+import { letIn, verifyInstallation } from './db/installation.ts'
 import { migrateDatabase } from './db/migrate.ts'
 import { createDatabase, createPool } from './db/pool.ts'
 import { Drain } from './delivery/drain.ts'
@@ -281,7 +281,7 @@ async function migrateAll(ownerUrl: string, runtimeUrl: string, log: Logger): Pr
 async function roleOf(url: string): Promise<string> {
   const db = createDatabase(createPool(url, { max: 1, name: 'tenure migrate' }))
   try {
-    const { rows } = await sql<{ role: string }>`select current_user as role`.execute(db)
+    const { rows } = await letIn(() => sql<{ role: string }>`select current_user as role`.execute(db))
     return rows[0]!.role
   } finally {
     await db.destroy()

@@ -1,6 +1,7 @@
 import { sql } from 'kysely'
 import { TenureError } from '../errors.ts'
 import { keyIdOf, type Sealer, UnsealError } from '../secrets.ts'
+import { newestMigration } from './migrate.ts'
 import type { Database } from './pool.ts'
 
 const checkText = 'tenure'
@@ -19,10 +20,8 @@ export class InstallationError extends TenureError {
  * @throws InstallationError
  */
 export async function verifyInstallation(db: Database, sealer: Sealer): Promise<void> {
-  const { rows: found } = await sql<{
-    migrated: boolean
-  }>`select to_regclass('installation') is not null as migrated`.execute(db)
-  if (!found[0]!.migrated) throw new InstallationError('The database is not migrated; run: tenure migrate')
+  const isMigrated = await letIn(() => hasMigration(db))
+  if (!isMigrated) throw new InstallationError('The database is not migrated to this version; run: tenure migrate')
   const sealed = await sealer.seal(checkText)
   await sql`insert into installation (sealed_check) values (${sealed}) on conflict do nothing`.execute(db)
   try {
@@ -44,6 +43,25 @@ export async function resealInstallation(db: Database, sealer: Sealer): Promise<
 /** The `kid` of the key under which the check value lies. */
 export async function installationSealedUnder(db: Database): Promise<string | undefined> {
   return keyIdOf(await readCheck(db))
+}
+
+/** A role, password or database that Postgres does not know (SQLSTATE class 28, 3D000) is the operator's to mend. */
+export async function letIn<T>(firstQuery: () => Promise<T>): Promise<T> {
+  try {
+    return await firstQuery()
+  } catch (cause) {
+    if (!(cause instanceof Error && 'code' in cause && /^(28|3D)/.test(String(cause.code)))) throw cause
+    throw new InstallationError(`The database refuses us: ${cause.message}`, { cause })
+  }
+}
+
+async function hasMigration(db: Database): Promise<boolean> {
+  const { rows: tables } = await sql<{
+    exist: boolean
+  }>`select to_regclass('kysely_migration') is not null as exist`.execute(db)
+  if (!tables[0]!.exist) return false
+  const { rows } = await sql`select 1 from kysely_migration where name = ${await newestMigration()}`.execute(db)
+  return rows.length > 0
 }
 
 async function readCheck(db: Database): Promise<string> {

@@ -27,8 +27,18 @@ export async function migrateDatabase(options: { ownerUrl: string; runtimeRole: 
   }
 }
 
+/** Files of migrations/, oldest first. */
+async function listFiles(): Promise<string[]> {
+  return (await readdir(folder)).filter((name) => /^\d{4}_\w+\.ts$/.test(name)).sort()
+}
+
+/** The migration that this code wants to have been applied. A database may be newer: the next version migrates first. */
+export async function newestMigration(): Promise<string> {
+  return (await listFiles()).at(-1)!.replace(/\.ts$/, '')
+}
+
 async function getMigrations(): Promise<Record<string, Migration>> {
-  const files = (await readdir(folder)).filter((name) => /^\d{4}_\w+\.ts$/.test(name)).sort()
+  const files = await listFiles()
   const loaded = await Promise.all(files.map((name) => import(new URL(name, folder).href) as Promise<Migration>))
   return Object.fromEntries(files.map((name, index) => [name.replace(/\.ts$/, ''), loaded[index]!]))
 }

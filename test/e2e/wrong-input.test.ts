@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { backends, type RunningBackend } from '../support/backends.ts'
 import { AdminClient, type Answer, type Json, ScimClient, ServerClient } from '../support/clients.ts'
-import { createDatabase, createEmptyDatabase, startPostgres, type TestDatabase } from '../support/postgres.ts'
+import { connect, createDatabase, createEmptyDatabase, startPostgres, type TestDatabase } from '../support/postgres.ts'
 import { startTenure } from '../support/processes.ts'
 import {
   adminKey,
@@ -511,7 +511,37 @@ describe('a start that cannot be', () => {
   it.each(['api', 'worker'])('is refused for tenure %s when the database is not migrated', async (role) => {
     const child = startTenure({ args: [role], env: environment(empty) })
     expect(await child.ended).toEqual({ code: 1, signal: null })
-    expectOneLine(child.output(), /not migrated; run: tenure migrate/)
+    expectOneLine(child.output(), /not migrated to this version; run: tenure migrate/)
+  })
+
+  it('is refused when the database was migrated by an older version, and not when by a newer one', async () => {
+    const other = await createDatabase()
+    const owner = await connect({ url: other.ownerUrl })
+    const rename = (from: string, to: string) =>
+      owner.query('update kysely_migration set name = replace(name, $1, $2)', [from, to])
+    try {
+      await rename('0012_', '0011x_')
+      const child = startTenure({ args: ['api'], env: environment(other) })
+      expect(await child.ended).toEqual({ code: 1, signal: null })
+      expectOneLine(child.output(), /not migrated to this version; run: tenure migrate/)
+      await rename('0011x_', '0012_')
+      await owner.query("insert into kysely_migration (name, timestamp) values ('9999_later', '')")
+      await (await runTenure('api', other)).close()
+    } finally {
+      await owner.end()
+      await other.drop()
+    }
+  })
+
+  it.each(['api', 'migrate'])('is refused for tenure %s with a password that Postgres does not know', async (role) => {
+    const wrong = Object.assign(new URL(database.url), { password: 'not-the-password' }).href
+    const child = startTenure({
+      args: [role],
+      env: { ...environment(database), DATABASE_URL: wrong, DATABASE_MIGRATION_URL: wrong },
+    })
+    expect(await child.ended).toEqual({ code: 1, signal: null })
+    expectOneLine(child.output(), /The database refuses us: password authentication failed/)
+    expect(child.output()).not.toContain('not-the-password')
   })
 
   it('is refused on a port that is taken', async () => {
