@@ -14,7 +14,7 @@ export function newResourceId(): string {
   return randomUUID()
 }
 
-const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
+export const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 
 /** Whether a path segment can be the id of a resource at all; anything else is simply not found. */
 export function isResourceId(text: string): boolean {

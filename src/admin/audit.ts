@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { type Before, givenInstant, instant, nameOf, type Operation, operation, pageOf } from '../http/operation.ts'
 import { cursorKey, listed, pageQuery } from '../http/parse.ts'
 import type { Trail } from '../operators/trail.ts'
-import { actorOf } from './auth.ts'
+import { callerOf } from './auth.ts'
 
 const action = z
   .object({
@@ -36,18 +36,22 @@ export function auditOperations({ trail }: { trail: Trail }): Operation[] {
   ]
 }
 
-/** Writes down, before it is begun, whatever may change something; and how it ended. */
+/**
+ * Writes down, before it is begun, whatever an operator may change; and how it ended. What a server records with its own
+ * credentials stands in the ledger.
+ */
 export function recordActions({ trail }: { trail: Trail }): Before {
-  return async (operation, req, res) => {
-    if (operation.method === 'get') return
+  return async (operation, req) => {
+    const caller = callerOf(req)
+    if (operation.method === 'get' || caller.kind !== 'admin') return undefined
     const end = await trail.begin({
-      actor: actorOf(req),
+      actor: caller.name,
       operation: nameOf(operation),
       path: req.path,
       requestId: String(req.id),
     })
-    res.once('finish', () => {
-      end(res.statusCode).catch((error) => req.log.warn({ error }, 'action.unclosed'))
-    })
+    return (status) => {
+      end(status).catch((error) => req.log.warn({ error }, 'action.unclosed'))
+    }
   }
 }

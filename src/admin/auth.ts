@@ -45,6 +45,12 @@ export function callerOf(req: Request): Caller {
   return caller
 }
 
+/** The name of an operator's key, on a route that is for operators. */
+export function actorNameOf(req: Request): string {
+  const caller = callerOf(req)
+  return caller.kind === 'admin' ? caller.name : caller.serverId
+}
+
 /** The caller as it is recorded beside what it did. */
 export function actorOf(req: Request): string {
   const caller = callerOf(req)

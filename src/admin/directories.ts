@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import type { Directories, DirectoryRecord } from '../directory/directories.ts'
-import { givenInstant, instant, type Operation, operation, pageOf, reply } from '../http/operation.ts'
+import { futureInstant, instant, type Operation, operation, pageOf, reply } from '../http/operation.ts'
 import { cursorKey, listed, pageQuery } from '../http/parse.ts'
 import { problem } from '../http/problem.ts'
 import { actorOf } from './auth.ts'
@@ -146,7 +146,7 @@ export function directoryOperations({
       description:
         'Several may be alive at once: issue the new one, give it to the identity provider, delete the old one.',
       tag,
-      body: z.strictObject({ label: label.optional(), expiresAt: givenInstant.optional() }),
+      body: z.strictObject({ label: label.optional(), expiresAt: futureInstant.optional() }),
       answers: { 201: issuedToken },
       handle: ({ params, body }) => directories.issueToken(params.id, body),
     }),

@@ -1,11 +1,7 @@
-import { readFileSync } from 'node:fs'
 import { z } from 'zod'
 import { describe } from '../http/openapi.ts'
 import { type Operation, operation } from '../http/operation.ts'
-
-const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
-  version: string
-}
+import { version } from '../version.ts'
 
 const about = {
   title: 'Tenure admin API',

@@ -4,7 +4,11 @@ import type { Database } from '../db/pool.ts'
 import { instant, type Operation, operation, pageOf } from '../http/operation.ts'
 import { cursorKey, listed, pageQuery } from '../http/parse.ts'
 import { problem } from '../http/problem.ts'
+import { UUID } from '../ids.ts'
 import { queriedUser, userQuery } from './user-query.ts'
+
+/** What a cursor over entitlements holds. */
+const userAndServer = new RegExp(`${UUID.source.replace('$', '')} [a-z0-9-]+$`)
 
 const access = z
   .object({
@@ -51,7 +55,7 @@ export function entitlementOperations({ db }: { db: Database }): Operation[] {
       query: pageQuery.extend({ ...userQuery, server: z.string().optional() }),
       answers: { 200: pageOf(usersEntitlement), 404: problem },
       async handle({ query: { server, limit, cursor, ...query } }) {
-        const after = cursorKey(cursor, /^[0-9a-f-]{36} [a-z0-9-]+$/)?.split(' ')
+        const after = cursorKey(cursor, userAndServer)?.split(' ')
         const userId = await queriedUser(db, query)
         const { rows } = await sql<z.input<typeof usersEntitlement>>`
           select e.user_id as "user", ${entitlementView} from entitlement e

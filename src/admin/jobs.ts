@@ -9,6 +9,11 @@ import { cursorKey, listed, pageQuery } from '../http/parse.ts'
 import { isResourceId } from '../ids.ts'
 import type { Hop, Lane } from '../queue/catalog.ts'
 
+/** What a cursor over jobs holds. */
+const timeAndId = {
+  test: (key: string) => /^\d{4}-[\dT:.-]+Z [\w-]+$/.test(key) && !Number.isNaN(Date.parse(key.split(' ', 1)[0]!)),
+}
+
 const kind = z.enum(['delivery', 'user'])
 const state = z.enum(['failing', 'parked'])
 
@@ -83,7 +88,7 @@ export function jobOperations({
       query: pageQuery.extend({ state: state.optional(), server: z.string().optional(), kind: kind.optional() }),
       answers: { 200: pageOf(job) },
       async handle({ query: { state, server, kind, limit, cursor } }) {
-        const after = cursorKey(cursor, /^\d{4}-[\dT:.-]+Z [\w-]+$/)?.split(' ')
+        const after = cursorKey(cursor, timeAndId)?.split(' ')
         const { rows } = await sql<z.input<typeof job>>`
           select * from (${jobs}) j
           where ${state === undefined ? sql`true` : sql`j.state = ${state}`}

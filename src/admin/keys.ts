@@ -1,9 +1,9 @@
 import { z } from 'zod'
-import { givenInstant, instant, type Operation, operation, pageOf } from '../http/operation.ts'
+import { futureInstant, instant, type Operation, operation, pageOf } from '../http/operation.ts'
 import { cursorKey, listed, pageQuery } from '../http/parse.ts'
 import { problem } from '../http/problem.ts'
 import type { AdminKeys } from '../operators/keys.ts'
-import { actorOf } from './auth.ts'
+import { actorNameOf } from './auth.ts'
 
 const key = z
   .object({
@@ -23,7 +23,7 @@ const issuedKey = z
 const newKey = z
   .strictObject({
     name: z.string().regex(/^[\w.@+-]{1,100}$/, 'must be 1 to 100 of A-Z, a-z, 0-9 and _ . @ + -'),
-    expiresAt: givenInstant.optional(),
+    expiresAt: futureInstant.optional(),
   })
   .meta({ id: 'NewAdminKey' })
 
@@ -42,7 +42,7 @@ export function keyOperations({ adminKeys }: { adminKeys: AdminKeys }): Operatio
       tag,
       body: newKey,
       answers: { 201: issuedKey, 409: problem },
-      handle: ({ body, req }) => adminKeys.create({ ...body, createdBy: actorOf(req) }),
+      handle: ({ body, req }) => adminKeys.create({ ...body, createdBy: actorNameOf(req) }),
     }),
     operation({
       method: 'get',

@@ -80,10 +80,11 @@ export function operationsApi(parts: OperationsParts): Router {
   const api = Router()
   mount(api, anybody)
   api.use('/docs', docsPage())
+  api.use(noStore)
   api.use(parts.requireReady)
   api.use(authenticate(parts))
   api.use(express.json({ limit: '1mb' }), requireJson)
-  mount(api, servers)
+  mount(api, servers, { before: recordActions(parts) })
   api.use(operatorsOnly)
   mount(api, operators, { before: recordActions(parts) })
   api.use((req) => {
@@ -97,4 +98,10 @@ function byCaller(operations: readonly Operation[]) {
   const anybody = operations.filter(({ open }) => open)
   const servers = operations.filter(({ security }) => security?.includes('serverCredentials'))
   return { anybody, servers, operators: operations.filter((one) => !anybody.includes(one) && !servers.includes(one)) }
+}
+
+/** Some answers carry a secret, this once; none is for a cache to keep. */
+const noStore: RequestHandler = (_req, res, next) => {
+  res.set('Cache-Control', 'no-store')
+  next()
 }

@@ -48,7 +48,10 @@ const newRule = z
   .meta({ id: 'NewRule' })
 
 const effect = {
-  touched: z.int().meta({ description: 'How many active users have other access after the change than before' }),
+  touched: z.int().nullable().meta({
+    description:
+      'How many active users have other access after the change than before; null where that takes longer than the answer may. A dry run takes its time',
+  }),
 }
 const changedRule = z.object({ ...rule.shape, ...effect }).meta({ id: 'ChangedRule' })
 
@@ -68,6 +71,9 @@ const ruleTestResult = z
   })
   .meta({ id: 'RuleTestResult' })
 
+/** A rule is in force before it is counted whom it touches; nobody should have to wait long to be told so. */
+const countingMs = 5_000
+
 /** `/rules`: who gets what, and what a rule would do. */
 export function ruleOperations({ db, impact, rules }: { db: Database; impact: Impact; rules: Rules }): Operation[] {
   return [
@@ -86,7 +92,7 @@ export function ruleOperations({ db, impact, rules }: { db: Database; impact: Im
       async handle({ params, query, body }) {
         const dryRun = query.dryRun === 'true'
         const { rule, isNew, change } = await rules.put({ ...body, id: params.id }, { dryRun })
-        const touched = await impact.touchedBy(change)
+        const touched = await impact.touchedBy(change, dryRun ? {} : { withinMs: countingMs })
         return reply(isNew && !dryRun ? 201 : 200, { ...rule, touched })
       },
     }),

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import type { Egress } from '../connectors/egress.ts'
 import type { Servers } from '../delivery/servers.ts'
-import { givenInstant, instant, instantText, type Operation, operation, pageOf } from '../http/operation.ts'
+import { futureInstant, instant, instantText, type Operation, operation, pageOf } from '../http/operation.ts'
 import { cursorKey, listed, pageQuery } from '../http/parse.ts'
 import { problem } from '../http/problem.ts'
 import { label, scope, slug } from './fields.ts'
@@ -150,13 +150,19 @@ export function serverOperations({
       operationId: 'changeServer',
       summary: 'Change a server',
       description:
-        '`connectors` is the whole list: one with an `id` is kept (and changed where it says more), one without is new and comes with its `signingSecret`, one left out is removed and told nothing more. A new one hears of everyone who has access.',
+        '`connectors` is the whole list: one with an `id` is kept (and changed where it says more), one without is new and comes with its `signingSecret`, one left out is removed. A new one hears of everyone who has access, and of the revocations that a removed one has yet to take; without a new one to take them such a removal is a 409.',
       tag,
+      query: z.strictObject({
+        tell: z
+          .enum(['true', 'false'])
+          .default('true')
+          .meta({ description: 'false: what a removed connector has yet to be told is told to nobody' }),
+      }),
       body: serverChange,
       answers: { 200: server, 409: problem },
-      handle({ params, body }) {
+      handle({ params, query, body }) {
         if (body.resource !== undefined) egress.checkConfiguredUrl(body.resource, 'resource')
-        return servers.change(params.id, body)
+        return servers.change(params.id, body, { tell: query.tell === 'true' })
       },
     }),
     operation({
@@ -237,7 +243,7 @@ export function serverOperations({
       description:
         'With them the server introspects tokens and records grants for itself, by HTTP Basic; nothing else.',
       tag,
-      body: z.strictObject({ label: label.optional(), expiresAt: givenInstant.optional() }),
+      body: z.strictObject({ label: label.optional(), expiresAt: futureInstant.optional() }),
       answers: { 201: issuedCredential },
       handle: ({ params, body }) => servers.issueCredential(params.id, body),
     }),

@@ -11,7 +11,7 @@ import { parseFilter } from '../filter/parse.ts'
 import { instant, type Operation, operation, pageOf } from '../http/operation.ts'
 import { cursorKey, listed, pageQuery } from '../http/parse.ts'
 import { problem } from '../http/problem.ts'
-import { isResourceId } from '../ids.ts'
+import { isResourceId, UUID } from '../ids.ts'
 import type { Grants } from '../ledger/grants.ts'
 import { userResourceType } from '../schemas/user.ts'
 import { actorOf } from './auth.ts'
@@ -55,9 +55,6 @@ const userView = sql`
 
 type UserRow = Omit<User, 'hold'> & { holdSource: string | null; holdAt: Date | null }
 
-/** What a cursor over users holds. */
-const uuidText = /^[0-9a-f-]{36}$/
-
 const tag = 'Users'
 
 /** `/users`: one person's access, how it came about, and the emergency cut. */
@@ -85,7 +82,7 @@ export function userOperations({
       }),
       answers: { 200: pageOf(user) },
       async handle({ query: { directory, filter, limit, cursor } }) {
-        const after = cursorKey(cursor, uuidText)
+        const after = cursorKey(cursor, UUID)
         const { rows } = await sql<UserRow>`
           select ${userView} from scim_user u join user_state s on s.user_id = u.id
           where u.directory_id = ${directory ?? (await onlyDirectory(db))} and u.deleted_at is null and ${compiled(filter)}

@@ -20,7 +20,8 @@ interface Problem {
   }>
 }
 
-const timeoutMs = 30_000
+/** A directory of a hundred thousand people takes a while to leave. */
+const timeoutMs = 120_000
 const largestPage = 1_000
 
 /**
@@ -149,7 +150,8 @@ function pointAt(body: object | undefined, field: string, position: number | und
 
 function whyUnreached(error: unknown): string {
   if (!(error instanceof Error)) return 'the request failed'
-  if (error.name === 'TimeoutError') return `no answer within ${timeoutMs / 1_000} s`
+  if (error.name === 'TimeoutError')
+    return `no answer within ${timeoutMs / 1_000} s; what was asked for may still be under way`
   const code = codeOf(error)
   switch (code) {
     case 'ECONNREFUSED':

@@ -2,7 +2,7 @@ import { type RawBuilder, sql } from 'kysely'
 import type { Connectors } from '../connectors/registry.ts'
 import { createUseNotes } from '../db/last-used.ts'
 import type { Database, Transaction } from '../db/pool.ts'
-import { transaction, violatedUnique } from '../db/transaction.ts'
+import { StartOver, transaction, violatedUnique } from '../db/transaction.ts'
 import { raisePolicyVersion } from '../directory/directories.ts'
 import { Conflict, Invalid, NotFound } from '../errors.ts'
 import { newId } from '../ids.ts'
@@ -119,12 +119,13 @@ export function createServers({ db, connectors, sealer, onPolicy, onDue }: Serve
     },
 
     /**
-     * Whoever has access hears of it through a connector that is new. One that is removed is told nothing more, not
-     * even what it has yet to hear.
+     * Whoever has access hears of it through a connector that is new, and so does whoever has lost it and of whom a
+     * connector that is removed has yet to hear. Without a new one to tell that to, such a removal is refused, unless
+     * nobody shall be told (`tell` false).
      *
      * @throws NotFound; Conflict; Invalid when a rule names a scope that would be gone
      */
-    async change(id: string, change: ServerChange): Promise<ServerRecord> {
+    async change(id: string, change: ServerChange, { tell }: { tell: boolean }): Promise<ServerRecord> {
       const known = new Map((await find(id)).connectors.map((connector) => [connector.id, connector]))
       const kept = change.connectors?.map((connector, index) => readKept(known, connector, index)) ?? []
       const made = await Promise.all(
@@ -134,17 +135,18 @@ export function createServers({ db, connectors, sealer, onPolicy, onDue }: Serve
       )
       const behind = await namingServer({ id, resource: change.resource ?? '' }, () =>
         transaction(db, async (trx) => {
-          const directories = made.length > 0 ? await directoriesAt(trx, id) : []
-          // Before the server: the order in which they are locked.
-          await raisePolicyVersion(trx, directories)
-          await lockServer(trx, id)
+          const directories = await lockServer(trx, id, { withPolicies: made.length > 0 })
           if (change.scopes) await checkRules(trx, id, change.scopes)
           await update(trx, id, change)
           if (change.connectors) {
             const keptIds = kept.flatMap((connector) => (connector ? [connector.id] : []))
-            await removeConnectors(trx, id, keptIds)
+            await checkLiving(trx, id, keptIds)
             for (const connector of kept) if (connector) await updateConnector(trx, connector)
             for (const connector of made) await insertConnector(trx, id, connector)
+            const madeIds = made.map((connector) => connector.id)
+            const removed = await removedBy(trx, id, [...keptIds, ...madeIds])
+            if (tell) await handOver(trx, removed, madeIds)
+            await removeConnectors(trx, removed)
           }
           return directories
         }),
@@ -163,15 +165,13 @@ export function createServers({ db, connectors, sealer, onPolicy, onDue }: Serve
      */
     async remove(id: string, { tell }: { tell: boolean }): Promise<void> {
       const behind = await transaction(db, async (trx) => {
-        const directories = await directoriesAt(trx, id)
-        await raisePolicyVersion(trx, directories)
-        await lockServer(trx, id)
+        const directories = await lockServer(trx, id, { withPolicies: true })
         await trx.deleteFrom('rule').where('server_id', '=', id).execute()
         await trx.deleteFrom('server_credential').where('server_id', '=', id).execute()
         await sql`update server set deleted_at = clock_timestamp(), paused_at = null, paused_reason = null where id = ${id}`.execute(
           trx,
         )
-        if (!tell) await removeConnectors(trx, id, [])
+        if (!tell) await removeConnectors(trx, await removedBy(trx, id, []))
         return directories
       })
       for (const directoryId of behind) onPolicy(directoryId)
@@ -379,11 +379,26 @@ async function namingServer<T>(given: { id: string; resource: string }, write: (
   }
 }
 
-async function lockServer(trx: Transaction, id: string): Promise<void> {
+/**
+ * Locks the server's row and, before it, those of the directories whose people it concerns, whom that makes behind.
+ *
+ * @returns these directories
+ * @throws NotFound; StartOver when a rule has brought another directory in meanwhile
+ */
+async function lockServer(
+  trx: Transaction,
+  id: string,
+  { withPolicies }: { withPolicies: boolean },
+): Promise<readonly string[]> {
+  const directories = withPolicies ? await directoriesAt(trx, id) : []
+  await raisePolicyVersion(trx, directories)
   const { rows } = await sql`select 1 from server where id = ${id} and deleted_at is null for no key update`.execute(
     trx,
   )
   if (rows.length === 0) throw new NotFound(`Server "${id}" not found`)
+  const now = withPolicies ? await directoriesAt(trx, id) : []
+  if (now.some((directoryId) => !directories.includes(directoryId))) throw new StartOver()
+  return directories
 }
 
 /** Directories whose people have, or could have, something at this server. */
@@ -447,20 +462,65 @@ async function updateConnector(
       .execute()
 }
 
-/** What it has yet to be told is told to nobody: its deliveries go, and a send under way finds nothing to settle. */
-async function removeConnectors(trx: Transaction, serverId: string, keptIds: readonly string[]): Promise<void> {
+/** A connector may have been removed since the request was read. @throws Invalid */
+async function checkLiving(trx: Transaction, serverId: string, ids: readonly string[]): Promise<void> {
   const { rows } = await sql<{ id: string }>`
-    update connector set deleted_at = clock_timestamp()
-    where server_id = ${serverId} and deleted_at is null and id <> all(${keptIds}) returning id`.execute(trx)
-  await forgetConnectors(
+    select id from connector where server_id = ${serverId} and deleted_at is null and id = any(${ids})`.execute(trx)
+  if (rows.length < new Set(ids).size)
+    throw new Invalid('There is no such connector', [
+      { field: 'connectors', message: 'one of them was removed meanwhile' },
+    ])
+}
+
+/** The living connectors of a server but for these. */
+async function removedBy(trx: Transaction, serverId: string, keptIds: readonly string[]): Promise<string[]> {
+  const { rows } = await sql<{ id: string }>`
+    select id from connector where server_id = ${serverId} and deleted_at is null and id <> all(${keptIds})`.execute(
     trx,
-    rows.map(({ id }) => id),
   )
+  return rows.map(({ id }) => id)
+}
+
+/**
+ * What connectors that are removed have yet to hear of people who lost access is owed to the new ones: nothing else
+ * would tell them, since whoever has no access is no business of a connector that is new.
+ *
+ * @throws Conflict when there is none
+ */
+async function handOver(trx: Transaction, fromIds: readonly string[], toIds: readonly string[]): Promise<void> {
+  const { rows: owed } = await sql<{ user_id: string }>`
+    select distinct user_id from delivery
+    where connector_id = any(${fromIds}) and urgent and wanted_generation is distinct from delivered_generation`.execute(
+    trx,
+  )
+  if (owed.length === 0) return
+  if (toIds.length === 0)
+    throw new Conflict(
+      `Of ${owed.length} people the connector has yet to hear that they lost access: mend it, add another, or say tell=false`,
+    )
+  await sql`
+    insert into delivery (id, connector_id, server_id, user_id, wanted_generation, urgent, behind_since, due_at)
+    select 'dlv_' || replace(gen_random_uuid()::text, '-', ''), c.id, e.server_id, e.user_id, e.generation, true, clock_timestamp(), clock_timestamp()
+    from connector c join entitlement e on e.server_id = c.server_id
+    where c.id = any(${toIds}) and e.user_id = any(${owed.map(({ user_id }) => user_id)}::uuid[])
+    order by c.server_id, c.id, e.user_id
+    on conflict (connector_id, user_id) do nothing`.execute(trx)
+}
+
+/** What they have yet to be told is told to nobody: their deliveries go, and a send under way finds nothing to settle. */
+async function removeConnectors(trx: Transaction, ids: readonly string[]): Promise<void> {
+  await sql`update connector set deleted_at = clock_timestamp() where id = any(${ids})`.execute(trx)
+  await forgetConnectors(trx, ids)
 }
 
 /** Takes what is left of connectors that are gone: deliveries with their attempts, and secrets. */
 export async function forgetConnectors(trx: Transaction, ids: readonly string[]): Promise<void> {
   if (ids.length === 0) return
+  // First their lock: a send that settles meanwhile would add an attempt to a row that is going.
+  await sql`
+    select 1 from delivery where connector_id = any(${ids}) order by server_id, connector_id, id for update`.execute(
+    trx,
+  )
   await sql`delete from attempt where delivery_id in (select id from delivery where connector_id = any(${ids}))`.execute(
     trx,
   )

@@ -49,11 +49,7 @@ export interface TokenOwner {
 
 /** Directories and the tokens that open them. */
 export function createDirectories({ db, hintUser }: { db: Database; hintUser: HintUser }) {
-  const noteUse = createUseNotes((tokenId) =>
-    sql`
-      with used as (update directory_token set last_used_at = clock_timestamp() where id = ${tokenId} returning directory_id)
-      update directory set last_seen_at = clock_timestamp() where id = (select directory_id from used)`.execute(db),
-  )
+  const noteUse = createUseNotes((tokenId) => noteCall(db, tokenId))
 
   return {
     /** @throws Conflict when the id is taken, by a deleted directory too */
@@ -203,6 +199,16 @@ export function createDirectories({ db, hintUser }: { db: Database; hintUser: Hi
 
 export type Directories = ReturnType<typeof createDirectories>
 
+/** Two transactions: a deletion of the directory takes the same two rows the other way round. */
+async function noteCall(db: Database, tokenId: string): Promise<void> {
+  const { rows } = await sql<{ directory_id: string }>`
+    update directory_token set last_used_at = clock_timestamp() where id = ${tokenId} returning directory_id`.execute(
+    db,
+  )
+  if (rows[0])
+    await sql`update directory set last_seen_at = clock_timestamp() where id = ${rows[0].directory_id}`.execute(db)
+}
+
 const directoryColumns = sql`
   d.id, d.provider, d.name, d.silent_after_hours as "silentAfterHours", d.last_seen_at as "lastSeenAt", d.created_at as "createdAt"`
 
@@ -211,7 +217,7 @@ function after(page: { after?: string }): RawBuilder<unknown> {
 }
 
 /** What is under way for the people of a directory: users who are behind, and what servers have yet to hear of the rest. */
-export function pendingOf(directoryId: RawBuilder<unknown>): RawBuilder<number> {
+function pendingOf(directoryId: RawBuilder<unknown>): RawBuilder<number> {
   return sql<number>`(
     (select count(*) from user_state s where s.directory_id = ${directoryId} and s.version > s.converged_version)
     + (select count(*) from delivery w join user_state s on s.user_id = w.user_id

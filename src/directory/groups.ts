@@ -60,19 +60,19 @@ export class MembershipCycle extends TenureError {
  */
 export function createGroups({ db, hintUser }: { db: Database; hintUser: HintUser }) {
   return {
-    /** @throws NotUnique, UnknownMember */
+    /** @throws NotUnique, UnknownMember; NotFound when the directory has been deleted */
     async create(directoryId: string, { document, members }: GroupChange, cause: Cause): Promise<GroupRecord> {
       const id = newResourceId()
       const { group, touched } = await naming('scim_group_name', 'displayName', () =>
         escalating(async (mode) =>
           transaction(db, async (trx) => {
             await lockMemberships(trx, directoryId, mode)
-            await sql`
+            const { numAffectedRows } = await sql`
               insert into scim_group (id, directory_id, display_name, display_name_key, external_id, document, folded)
-              values (${id}, ${directoryId}, ${nameOf(document)}, ${fold(nameOf(document))}, ${externalIdOf(document)},
-                      ${JSON.stringify(document)}::jsonb, ${JSON.stringify(foldDocument(groupResourceType, document))}::jsonb)`.execute(
-              trx,
-            )
+              select ${id}::uuid, d.id, ${nameOf(document)}, ${fold(nameOf(document))}, ${externalIdOf(document)},
+                ${JSON.stringify(document)}::jsonb, ${JSON.stringify(foldDocument(groupResourceType, document))}::jsonb
+              from directory d where d.id = ${directoryId} and d.deleted_at is null`.execute(trx)
+            if (!numAffectedRows) throw new NotFound(`Directory "${directoryId}" not found`)
             const delta = await resolveDelta(trx, directoryId, id, members)
             if (delta.isNesting && mode === 'shared') throw new NeedsExclusive()
             const touched = await applyDelta(trx, directoryId, id, delta, false, cause, 'POST')

@@ -54,7 +54,7 @@ export interface Page<T> {
  */
 export function createUsers({ db, hintUser }: { db: Database; hintUser: HintUser }) {
   return {
-    /** @throws NotUnique */
+    /** @throws NotUnique; NotFound when the directory has been deleted */
     async create(directoryId: string, document: Document, cause: Cause): Promise<UserRecord> {
       const id = newResourceId()
       const row = await naming('scim_user_name', 'userName', () => insertUser(db, directoryId, id, document, cause))
@@ -241,8 +241,9 @@ async function insertUser(
   const { rows } = await sql<{ created_at: Date }>`
     with inserted as (
       insert into scim_user (id, directory_id, user_name_key, external_id, active, document, folded)
-      values (${id}, ${directoryId}, ${keyOf(document)}, ${externalIdOf(document)}, ${document.active !== false},
-              ${JSON.stringify(document)}::jsonb, ${JSON.stringify(foldDocument(userResourceType, document))}::jsonb)
+      select ${id}::uuid, d.id, ${keyOf(document)}, ${externalIdOf(document)}, ${document.active !== false},
+        ${JSON.stringify(document)}::jsonb, ${JSON.stringify(foldDocument(userResourceType, document))}::jsonb
+      from directory d where d.id = ${directoryId} and d.deleted_at is null
       returning created_at
     ), state as (
       insert into user_state (user_id, directory_id, converge_due_at)
@@ -254,7 +255,8 @@ async function insertUser(
         ${JSON.stringify(detailOf({ detail: { operation: 'POST' } }, cause))}::jsonb from inserted
     )
     select created_at from inserted`.execute(db)
-  return rows[0]!
+  if (!rows[0]) throw new NotFound(`Directory "${directoryId}" not found`)
+  return rows[0]
 }
 
 async function changeLocked(

@@ -20,8 +20,15 @@ const batchSize = 1_000
  */
 export function createImpact({ db }: { db: Database }) {
   return {
-    /** How many users have other access after the change than before, all rules at the same servers considered. */
-    async touchedBy({ directoryId, before, after, others }: RuleChange): Promise<number> {
+    /**
+     * How many users have other access after the change than before, all rules at the same servers considered.
+     *
+     * @returns null when that could not be counted within `withinMs`
+     */
+    async touchedBy(
+      { directoryId, before, after, others }: RuleChange,
+      { withinMs = Number.POSITIVE_INFINITY }: { withinMs?: number } = {},
+    ): Promise<number | null> {
       if (isDeepStrictEqual(before, after)) return 0
       const was = readable(before ? [...others, before] : others)
       const becomes = readable(after ? [...others, after] : others)
@@ -32,24 +39,27 @@ export function createImpact({ db }: { db: Database }) {
       }
       // Whoever the rule is not about has what they had: most need not be compared.
       const isAbout = (subject: Subject) => changed.some(({ filter }) => matches(filter, subject))
-      const { counted } = await count(directoryId, (subject) => isAbout(subject) && differs(subject))
-      return counted
+      const until = performance.now() + withinMs
+      const counted = await count(directoryId, (subject) => isAbout(subject) && differs(subject), until)
+      return counted && counted.counted
     },
 
     /** How many of the users match, and how many there are. */
     async matching(directoryId: string, filter: Filter): Promise<{ matches: number; of: number }> {
-      const { counted, of } = await count(directoryId, (subject) => matches(filter, subject))
-      return { matches: counted, of }
+      const all = await count(directoryId, (subject) => matches(filter, subject))
+      return { matches: all!.counted, of: all!.of }
     },
   }
 
   async function count(
     directoryId: string,
     counts: (subject: Subject) => boolean,
-  ): Promise<{ counted: number; of: number }> {
+    until = Number.POSITIVE_INFINITY,
+  ): Promise<{ counted: number; of: number } | null> {
     let counted = 0
     let of = 0
     for await (const subject of subjectsOf(db, directoryId)) {
+      if (performance.now() > until) return null
       of++
       if (counts(subject)) counted++
     }

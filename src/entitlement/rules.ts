@@ -65,6 +65,8 @@ export function createRules({ db, onChange }: { db: Database; onChange: (directo
       const put = await run(db, async (trx) => {
         const directoryId = await directoryOf(trx, given.directory)
         await raisePolicyVersion(trx, [directoryId])
+        // Again, under its lock: it may have been deleted meanwhile.
+        await directoryOf(trx, directoryId)
         await checkServer(trx, given)
         const known = await rulesBeside(trx, directoryId, given)
         const { rule, isNew } = await upsert(trx, directoryId, given)

@@ -41,6 +41,7 @@ export interface Why {
   readonly blockedBy: BlockedBy | 'server_deleted'
   /** Since when `has` is as it is; null when there never was access. */
   readonly since: Date | null
+  /** null: nothing did, or the event is no longer kept. */
   readonly by: By | null
   /** Every rule that gives access. */
   readonly rules: readonly RuleReason[]
@@ -107,6 +108,7 @@ interface WhyRow extends ExplainedRow {
   readonly turnedAt: Date | null
   readonly turnedActive: boolean | null
   readonly turnedBy: EventFact | null
+  readonly wasEvent: boolean | null
   /** What converge has yet to account for. */
   readonly unsettled: EventFact | null
   readonly policyChangedAt: Date | null
@@ -115,7 +117,9 @@ interface WhyRow extends ExplainedRow {
 function originOf(row: WhyRow, has: boolean): Pick<Why, 'since' | 'by'> {
   if (row.turnedAt === null && !has) return { since: null, by: null }
   if (row.turnedAt && row.turnedActive === has) {
-    return row.turnedBy ? byEvent(row.turnedBy) : byPolicy(row.turnedAt)
+    if (row.turnedBy) return byEvent(row.turnedBy)
+    // The event is no longer kept: it was one, and more is not known.
+    return row.wasEvent ? { since: row.turnedAt, by: null } : byPolicy(row.turnedAt)
   }
   return row.unsettled ? byEvent(row.unsettled) : byPolicy(row.policyChangedAt)
 }
@@ -133,7 +137,7 @@ async function readRow(db: Database, userId: string, serverId: string): Promise<
   const { rows } = await sql<WhyRow>`
     select ${explainedColumns}, v.id is not null as "isServer", v.deleted_at as "serverDeletedAt",
       turn.recorded_at as "turnedAt", turn.active as "turnedActive",
-      ${eventFact(sql`turn.event_id`)} as "turnedBy", ${eventFact(causingEvent)} as unsettled,
+      ${eventFact(sql`turn.event_id`)} as "turnedBy", turn.event_id is not null as "wasEvent", ${eventFact(causingEvent)} as unsettled,
       (select nullif(greatest(max(r.changed_at), v.deleted_at, last.recorded_at), last.recorded_at)
        from rule r where r.directory_id = d.id and r.server_id = v.id) as "policyChangedAt"
     from scim_user u join user_state s on s.user_id = u.id join directory d on d.id = u.directory_id

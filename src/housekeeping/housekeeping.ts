@@ -31,14 +31,17 @@ export function createHousekeeping({
       if (!rows[0]!.mine) return
       // One part that fails must not keep the others from being done.
       const failures: unknown[] = []
-      const attempt = <T>(part: Promise<T>, otherwise: T) =>
-        part.catch((error) => {
+      const attempt = async <T>(part: () => Promise<T>, otherwise: T) => {
+        // A sign of life: a transaction that is silent for 10 s loses its lock (src/db/pool.ts).
+        await sql`select 1`.execute(trx)
+        return part().catch((error) => {
           failures.push(error)
           return otherwise
         })
-      const users = await attempt(purgeLeft(db, { tombstoneDays: retention.tombstone }), 0)
-      const expired = await attempt(expire(db, retention), {})
-      const resealed = await attempt(reseal(db, sealer), 0)
+      }
+      const users = await attempt(() => purgeLeft(db, { tombstoneDays: retention.tombstone }), 0)
+      const expired = await attempt(() => expire(db, retention), {})
+      const resealed = await attempt(() => reseal(db, sealer), 0)
       if (users + resealed + Object.keys(expired).length > 0) log.info({ users, expired, resealed }, 'house.kept')
       if (failures.length > 0) throw failures[0]
     })

@@ -2,11 +2,10 @@ import { sql } from 'kysely'
 import type { Database, Transaction } from '../db/pool.ts'
 import { transaction } from '../db/transaction.ts'
 import { forgetConnectors } from '../delivery/servers.ts'
-import { pendingOf } from '../directory/directories.ts'
 
 /** Users whose rows go in one transaction. */
 const batch = 500
-/** A process that is asked to end waits no longer than this for its housekeeping. */
+/** Of a turn: whoever asks a process to end waits for it, and the lock of the house is not held for longer than 10 s. */
 const turnMs = 3_000
 
 /**
@@ -19,30 +18,35 @@ export async function purgeLeft(
   db: Database,
   { tombstoneDays }: { tombstoneDays: number | undefined },
 ): Promise<number> {
+  const until = performance.now() + turnMs
   let users = 0
   for (const directoryId of await directoriesToldEverywhere(db))
-    users += await inBatches(() => purgeDirectory(db, directoryId))
-  if (tombstoneDays !== undefined) users += await inBatches(() => purgeTombstones(db, tombstoneDays))
+    users += await inBatches(until, () => purgeDirectory(db, directoryId))
+  if (tombstoneDays !== undefined) users += await inBatches(until, () => purgeTombstones(db, tombstoneDays))
   for (const serverId of await serversToldOut(db)) await purgeServer(db, serverId)
   await forgetOrphans(db)
   return users
 }
 
 /** One after the other, so that nobody waits long for a lock; what is left after a while is the next turn's. */
-async function inBatches(purge: () => Promise<number>): Promise<number> {
-  const until = performance.now() + turnMs
+async function inBatches(until: number, purge: () => Promise<number>): Promise<number> {
   let gone = 0
-  for (;;) {
+  while (performance.now() < until) {
     const users = await purge()
     gone += users
-    if (users < batch || performance.now() > until) return gone
+    if (users < batch) break
   }
+  return gone
 }
 
 async function directoriesToldEverywhere(db: Database): Promise<string[]> {
   const { rows } = await sql<{ id: string }>`
     select d.id from directory d
-    where d.deleted_at is not null and d.purged_at is null and ${pendingOf(sql`d.id`)} = 0`.execute(db)
+    where d.deleted_at is not null and d.purged_at is null
+      and not exists (select from user_state s where s.directory_id = d.id and s.version > s.converged_version)
+      and not exists (
+        select from user_state s join delivery w on w.user_id = s.user_id
+        where s.directory_id = d.id and w.wanted_generation is distinct from w.delivered_generation)`.execute(db)
   return rows.map(({ id }) => id)
 }
 
@@ -100,6 +104,10 @@ async function serversToldOut(db: Database): Promise<string[]> {
     select s.id from server s
     where s.deleted_at is not null and s.purged_at is null
       and not exists (select from entitlement e where e.server_id = s.id and e.active)
+      -- A grant of somebody who was never converged, of which the server has yet to be told.
+      and not exists (
+        select from access_grant g where g.server_id = s.id
+          and ((g.closed_at is null and g.expires_at > clock_timestamp()) or (g.closed_at is not null and g.closed_generation is null)))
       and not exists (
         select from delivery d where d.server_id = s.id and d.wanted_generation is distinct from d.delivered_generation)`.execute(
     db,

@@ -1,6 +1,7 @@
 import type { Request, Response, Router } from 'express'
 import { z } from 'zod'
 import { parse } from './parse.ts'
+import { problemOf } from './problem.ts'
 
 /** A time: a Date in the code, RFC 3339 on the wire. */
 export const instant = z.date().meta({ override: { type: 'string', format: 'date-time' } })
@@ -10,6 +11,9 @@ export const instantText = z.string().meta({ format: 'date-time' })
 
 /** A time as a caller states it: RFC 3339 with an offset. */
 export const givenInstant = z.iso.datetime({ offset: true }).transform((text) => new Date(text))
+
+/** The same, of something that is yet to come. */
+export const futureInstant = givenInstant.refine((time) => time.getTime() > Date.now(), 'must be in the future')
 
 /** `{items, next}`: one page of a list. */
 export function pageOf<T extends z.ZodType>(item: T) {
@@ -139,7 +143,8 @@ export function nameOf({ method, path }: Pick<Operation, 'method' | 'path'>): st
   return `${method.toUpperCase()} ${path}`
 }
 
-export type Before = (operation: Operation, req: Request, res: Response) => Promise<void> | void
+/** @returns what is to be told how it ended, whether or not the caller waited for the answer */
+export type Before = (operation: Operation, req: Request) => Promise<((status: number) => void) | undefined>
 
 /**
  * Serves the operations. `before` is awaited with the operation that matched, before anything is read or done: what it
@@ -148,14 +153,22 @@ export type Before = (operation: Operation, req: Request, res: Response) => Prom
 export function mount(router: Router, operations: Iterable<Operation>, { before }: { before?: Before } = {}): void {
   for (const operation of operations) {
     router[operation.method](operation.path.replaceAll(/\{(\w+)\}/g, ':$1'), async (req, res) => {
-      await before?.(operation, req, res)
-      const outcome = await operation.handle({ ...read(operation, req), req, res })
-      const { status, body, headers } = Reply.is(outcome) ? outcome : new Reply(successOf(operation), outcome, {})
+      const ended = await before?.(operation, req)
+      const { status, body, headers } = await replyOf(operation, req, res).catch((error) => {
+        ended?.(problemOf(error).status)
+        throw error
+      })
+      ended?.(status)
       res.status(status).set(headers)
       if (body === undefined) res.end()
       else res.json(body)
     })
   }
+}
+
+async function replyOf(operation: Operation, req: Request, res: Response): Promise<Reply<number, unknown>> {
+  const outcome = await operation.handle({ ...read(operation, req), req, res })
+  return Reply.is(outcome) ? outcome : new Reply(successOf(operation), outcome, {})
 }
 
 const nothing = z.strictObject({})

@@ -35,11 +35,14 @@ export function listed<T>(items: readonly T[], limit: number, keyOf: (item: T) =
 }
 
 /**
- * What a cursor holds. `shape`: what the list puts into one, without NUL in any case.
+ * What a cursor holds. `shape`: what the list puts into one (a pattern, or whatever tells), without NUL in any case.
  *
  * @throws Invalid for anything that this list has not given out
  */
-export function cursorKey(cursor: string | undefined, shape: RegExp = /^[^\0]+$/): string | undefined {
+export function cursorKey(
+  cursor: string | undefined,
+  shape: { test(key: string): boolean } = /^[^\0]+$/,
+): string | undefined {
   if (cursor === undefined) return undefined
   const key = Buffer.from(cursor, 'base64url').toString('utf8')
   if (!shape.test(key) || Buffer.from(key).toString('base64url') !== cursor) {

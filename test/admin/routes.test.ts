@@ -71,9 +71,11 @@ describe('every operation of the admin API', () => {
       expect(answer.headers.get('www-authenticate')).toBe('Bearer')
     })
 
-    it.skipIf(forServers(operation))("refuses a server's own credentials", async () => {
-      expectProblem(await request(operation, { headers: { authorization: basic, ...json } }), 401)
-    })
+    if (!forServers(operation)) {
+      it("refuses a server's own credentials", async () => {
+        expectProblem(await request(operation, { headers: { authorization: basic, ...json } }), 401)
+      })
+    }
 
     it('refuses a parameter that it does not know, by name', async () => {
       const answer = await request(operation, { query: '?surprise=1' })

@@ -119,8 +119,8 @@ describe('an operator, by the command line alone', () => {
       what: 'the directory to be gone',
       ...patient,
     })
-    const audit = await cli.json('audit', 'list', '--actor', 'key:ada', '--limit', '1')
-    expect(audit.items).toMatchObject([{ actor: 'key:ada', operation: 'DELETE /directories/{id}', status: 202 }])
+    const audit = await cli.json('audit', 'list', '--actor', 'ada', '--limit', '1')
+    expect(audit.items).toMatchObject([{ actor: 'ada', operation: 'DELETE /directories/{id}', status: 202 }])
     const [{ id: keyId }] = (await root.json('key', 'list')).items
     expect(await cli.json('key', 'remove', keyId, '--yes')).toBeNull()
     expect(await cli.run(['key', 'list'])).toMatchObject({ code: 1, stdout: '' })

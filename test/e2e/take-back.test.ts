@@ -401,7 +401,7 @@ describe('POST /users/{id}/release', () => {
 describe('named keys and the audit trail', () => {
   it('lets a named key do everything, under its name, until it is deleted', async () => {
     const { id, key, ...made } = await admin.post('/keys', { name: 'ada' })
-    expect(made).toMatchObject({ name: 'ada', createdBy: 'key:root' })
+    expect(made).toMatchObject({ name: 'ada', createdBy: 'root' })
     const ada = new AdminClient(admin.url, key)
     const here = await world()
     const user = await hire(here)
@@ -411,15 +411,15 @@ describe('named keys and the audit trail', () => {
     const refused = await ada.send('PUT', '/rules/none', { server: 'none', when: 'active eq', scopes: ['x'] })
     expect(refused.status).toBe(422)
     await waitFor(
-      async () => (await admin.get('/audit?actor=key:ada')).items.every(({ status }: Json) => status !== null),
+      async () => (await admin.get('/audit?actor=ada')).items.every(({ status }: Json) => status !== null),
       {
         what: 'both to be closed',
       },
     )
-    const { items } = await admin.get('/audit?actor=key:ada')
+    const { items } = await admin.get('/audit?actor=ada')
     expect(items).toMatchObject([
-      { actor: 'key:ada', operation: 'PUT /rules/{id}', path: '/rules/none', status: 422 },
-      { actor: 'key:ada', operation: 'POST /users/{id}/cut', path: `/users/${user}/cut`, status: 200 },
+      { actor: 'ada', operation: 'PUT /rules/{id}', path: '/rules/none', status: 422 },
+      { actor: 'ada', operation: 'POST /users/{id}/cut', path: `/users/${user}/cut`, status: 200 },
     ])
     expect((await admin.send('POST', '/keys', { name: 'ada' })).status).toBe(409)
     expect(await ada.introspect('no token of ours')).toEqual({ active: false })

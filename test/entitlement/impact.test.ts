@@ -28,7 +28,7 @@ describe('what a change of a rule alters', () => {
   })
   afterEach(() => company?.close())
 
-  async function touched(id: string, when: string, fields: Partial<NewRule> = {}): Promise<number> {
+  async function touched(id: string, when: string, fields: Partial<NewRule> = {}): Promise<number | null> {
     const { change } = await company.rules.put(
       { id, server: 'linear', when, scopes: ['read'], ...fields },
       { dryRun: true },

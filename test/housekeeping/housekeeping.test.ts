@@ -83,6 +83,7 @@ describe('what is kept for a time', () => {
         ('grt_expired', 'acme', '${user}', 'linear', 'claude', '{read}', '1', 0, now(), now() - interval '731 days', 'key:root', null, null),
         ('grt_closed', 'acme', '${user}', 'linear', 'claude', '{read}', '2', 0, now(), now() + interval '9 days', 'key:root', now() - interval '731 days', 'cut'),
         ('grt_open', 'acme', '${user}', 'linear', 'claude', '{read}', '3', 0, now() - interval '800 days', now() + interval '9 days', 'key:root', null, null);
+      update access_grant set closed_generation = 1 where id = 'grt_closed';
       insert into admin_action (id, actor, operation, path, request_id, started_at) values
         ('act_old', 'key:root', 'PUT /rules/{id}', '/rules/x', 'r', now() - interval '731 days'), ('act_young', 'key:root', 'PUT /rules/{id}', '/rules/x', 'r', now());
       insert into admin_key (id, name, key_hash, created_by, expires_at) values

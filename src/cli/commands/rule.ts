@@ -111,12 +111,15 @@ export function ruleCommands(program: Command, session: Session): void {
     .option('--directory <id>', 'for whose people; needed when there are several')
     .option('--dry-run', 'change nothing')
     .action(async (id: string, { server, when, scope, client, directory, dryRun, ...options }: SetOptions) => {
-      const set = await session.api.put<Rule & { touched: number }>(
+      const set = await session.api.put<Rule & { touched: number | null }>(
         pathOf(id),
         { directory, server, when, scopes: scope, clients: client },
         dryRun ? { dryRun: true } : {},
       )
-      const altered = count(set.touched, 'active person', 'active people')
+      const altered =
+        set.touched === null
+          ? 'more people than could be counted at once'
+          : count(set.touched, 'active person', 'active people')
       session.give(set, options, {
         text: () =>
           dryRun

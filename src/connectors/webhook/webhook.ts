@@ -1,10 +1,10 @@
 import { Webhook } from 'standardwebhooks'
-import manifest from '../../../package.json' with { type: 'json' }
+import { version } from '../../version.ts'
 import type { Connector, ConnectorMessage, Outcome } from '../connector.ts'
 import { type Egress, EgressRefused, type EgressResponse, EgressUnanswered, EgressUnsent } from '../egress.ts'
 import { retryAfterMs } from './retry-after.ts'
 
-const userAgent = `Tenure/${manifest.version}`
+const userAgent = `Tenure/${version}`
 
 /**
  * Tells a server by a Standard Webhooks POST: a state under a generation, so that sending it again does no harm. The
