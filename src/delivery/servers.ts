@@ -487,7 +487,9 @@ async function removedBy(trx: Transaction, serverId: string, keptIds: readonly s
  *
  * @throws Conflict when there is none
  */
-async function handOver(trx: Transaction, fromIds: readonly string[], toIds: readonly string[]): Promise<void> {
+export async function handOver(trx: Transaction, fromIds: readonly string[], toIds: readonly string[]): Promise<void> {
+  // First their lock: a converge that is about to commit may have more to say.
+  await lockDeliveries(trx, fromIds)
   const { rows: owed } = await sql<{ user_id: string }>`
     select distinct user_id from delivery
     where connector_id = any(${fromIds}) and urgent and wanted_generation is distinct from delivered_generation`.execute(
@@ -517,13 +519,17 @@ async function removeConnectors(trx: Transaction, ids: readonly string[]): Promi
 export async function forgetConnectors(trx: Transaction, ids: readonly string[]): Promise<void> {
   if (ids.length === 0) return
   // First their lock: a send that settles meanwhile would add an attempt to a row that is going.
-  await sql`
-    select 1 from delivery where connector_id = any(${ids}) order by server_id, connector_id, id for update`.execute(
-    trx,
-  )
+  await lockDeliveries(trx, ids)
   await sql`delete from attempt where delivery_id in (select id from delivery where connector_id = any(${ids}))`.execute(
     trx,
   )
   await sql`delete from delivery where connector_id = any(${ids})`.execute(trx)
   await sql`delete from connector_secret where connector_id = any(${ids})`.execute(trx)
+}
+
+async function lockDeliveries(trx: Transaction, connectorIds: readonly string[]): Promise<void> {
+  await sql`
+    select 1 from delivery where connector_id = any(${connectorIds}) order by server_id, connector_id, id for update`.execute(
+    trx,
+  )
 }

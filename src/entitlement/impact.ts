@@ -41,7 +41,7 @@ export function createImpact({ db }: { db: Database }) {
       const isAbout = (subject: Subject) => changed.some(({ filter }) => matches(filter, subject))
       const until = performance.now() + withinMs
       const counted = await count(directoryId, (subject) => isAbout(subject) && differs(subject), until)
-      return counted && counted.counted
+      return counted?.counted ?? null
     },
 
     /** How many of the users match, and how many there are. */

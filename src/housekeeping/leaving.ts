@@ -1,7 +1,7 @@
 import { sql } from 'kysely'
 import type { Database, Transaction } from '../db/pool.ts'
 import { transaction } from '../db/transaction.ts'
-import { forgetConnectors } from '../delivery/servers.ts'
+import { forgetConnectors, handOver } from '../delivery/servers.ts'
 
 /** Users whose rows go in one transaction. */
 const batch = 500
@@ -132,17 +132,20 @@ async function purgeServer(db: Database, serverId: string): Promise<void> {
   })
 }
 
-/** A converge that met the removal of a connector may have opened a delivery that nobody will ever take. */
+/**
+ * A converge that met the removal of a connector may have opened a delivery that nobody will ever take. A revocation
+ * among these is owed to the connectors that the server has now.
+ */
 async function forgetOrphans(db: Database): Promise<void> {
-  const { rows } = await sql<{ id: string }>`
-    select c.id from connector c where c.deleted_at is not null and exists (select from delivery d where d.connector_id = c.id)`.execute(
+  const { rows } = await sql<{ id: string; heirs: string[] }>`
+    select c.id, array(select id from connector h where h.server_id = c.server_id and h.deleted_at is null) as heirs
+    from connector c where c.deleted_at is not null and exists (select from delivery d where d.connector_id = c.id)`.execute(
     db,
   )
-  if (rows.length === 0) return
-  await transaction(db, (trx) =>
-    forgetConnectors(
-      trx,
-      rows.map(({ id }) => id),
-    ),
-  )
+  for (const { id, heirs } of rows) {
+    await transaction(db, async (trx) => {
+      if (heirs.length > 0) await handOver(trx, [id], heirs)
+      await forgetConnectors(trx, [id])
+    })
+  }
 }

@@ -1,6 +1,6 @@
 import { sql } from 'kysely'
 import type pg from 'pg'
-import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { createPool, type Database, createDatabase as openDatabase } from '../../src/db/pool.ts'
 import { createDirectories } from '../../src/directory/directories.ts'
 import { createGroups, type Groups } from '../../src/directory/groups.ts'
@@ -12,6 +12,7 @@ import { createRules } from '../../src/entitlement/rules.ts'
 import { Forbidden, NotFound } from '../../src/errors.ts'
 import { createGrants, type Grants } from '../../src/ledger/grants.ts'
 import { createLogger } from '../../src/log.ts'
+import { type LockWatch, watchLocks } from '../support/locks.ts'
 import { connect, createDatabase, type TestDatabase } from '../support/postgres.ts'
 import { waitFor } from '../support/wait-for.ts'
 
@@ -23,7 +24,7 @@ let db: Database
 /** The statements of a transaction, one at a time, each when the test says so. */
 let byHand: pg.Client
 let alsoByHand: pg.Client
-let watcher: pg.Client
+let locks: LockWatch
 let users: Users
 let groups: Groups
 let grants: Grants
@@ -34,10 +35,7 @@ beforeAll(async () => {
   db = openDatabase(createPool(database.url, { max: 20, name: 'tenure under test' }))
   byHand = await connect({ url: database.ownerUrl })
   alsoByHand = await connect({ url: database.ownerUrl })
-  // Only a superuser sees what another role waits for.
-  watcher = await connect({
-    url: Object.assign(new URL(inject('postgres').adminUrl), { pathname: database.name }).href,
-  })
+  locks = await watchLocks({ db, url: database.url })
   users = createUsers({ db, hintUser: noHint })
   groups = createGroups({ db, hintUser: noHint })
   const policies = new PolicyCache(createLogger({ level: 'silent' }))
@@ -61,7 +59,7 @@ afterEach(async () => {
 afterAll(async () => {
   await byHand?.end()
   await alsoByHand?.end()
-  await watcher?.end()
+  await locks?.close()
   await db?.destroy()
   await database?.drop()
 })
@@ -75,8 +73,8 @@ describe('promise 2: recording a grant while the membership that earns it is bei
         select s.version, m.group_id from user_state s left join group_user m on m.user_id = s.user_id
         where s.user_id = ${user} for share of s`.execute(trx),
     )
-    await waitUntilWaiting(1)
-    const { rows: before } = await watcher.query('select version from user_state where user_id = $1', [user])
+    await locks.waitUntilWaiting(1)
+    const { rows: before } = await alsoByHand.query('select version from user_state where user_id = $1', [user])
     await byHand.query('commit')
     expect((await naive).rows).toEqual([{ version: Number(before[0].version) + 1, group_id: group }])
   })
@@ -85,7 +83,7 @@ describe('promise 2: recording a grant while the membership that earns it is bei
     const { user, group } = await engineer()
     await removeByHand(user, group)
     const recorded = record(user).catch((error) => error)
-    await waitUntilWaiting(1)
+    await locks.waitUntilWaiting(1)
     expect(await grantsOf(user)).toEqual([])
     await byHand.query('commit')
     expect(await recorded).toBeInstanceOf(Forbidden)
@@ -96,7 +94,7 @@ describe('promise 2: recording a grant while the membership that earns it is bei
     const { user, group } = await engineer()
     await removeByHand(user, group)
     const recorded = record(user)
-    await waitUntilWaiting(1)
+    await locks.waitUntilWaiting(1)
     await byHand.query('rollback')
     expect((await recorded).grant).toMatchObject({ user, state: 'active' })
   })
@@ -113,9 +111,9 @@ describe('promise 2: recording a grant while the membership that earns it is bei
     await byHand.query('begin')
     await byHand.query('lock table lifecycle_event in share row exclusive mode')
     const taken = take(engineered)
-    await waitUntilWaiting(1)
+    await locks.waitUntilWaiting(1)
     const recorded = record(engineered.user).catch((error) => error)
-    await waitUntilWaiting(2)
+    await locks.waitUntilWaiting(2)
     await byHand.query('commit')
     await taken
     expect(await recorded).toBeInstanceOf(Forbidden)
@@ -127,15 +125,15 @@ describe('promise 2: recording a grant while the membership that earns it is bei
     await byHand.query('begin')
     await byHand.query('lock table access_grant in share mode')
     const recorded = record(user)
-    await waitUntilWaiting(1)
+    await locks.waitUntilWaiting(1)
     const left = leave(group, user)
-    await waitUntilWaiting(2)
-    const { rows } = await watcher.query('select 1 from group_user where user_id = $1', [user])
+    await locks.waitUntilWaiting(2)
+    const { rows } = await alsoByHand.query('select 1 from group_user where user_id = $1', [user])
     expect(rows).toHaveLength(1)
     await byHand.query('commit')
     expect((await recorded).isNew).toBe(true)
     await left
-    const version = await watcher.query('select version from user_state where user_id = $1', [user])
+    const version = await alsoByHand.query('select version from user_state where user_id = $1', [user])
     expect(Number(version.rows[0].version)).toBe(3)
   })
 
@@ -144,9 +142,9 @@ describe('promise 2: recording a grant while the membership that earns it is bei
     await byHand.query('begin')
     await byHand.query('lock table access_grant in share mode')
     const recorded = record(user)
-    await waitUntilWaiting(1)
+    await locks.waitUntilWaiting(1)
     const cut = deactivate(user)
-    await waitUntilWaiting(2)
+    await locks.waitUntilWaiting(2)
     await byHand.query('commit')
     const { grant } = await recorded
     await cut
@@ -164,14 +162,14 @@ describe('locks: group PATCH (group, then user) against DELETE /Users (user, the
     ['empties the group', (group: string) => empty(group)],
     ['deletes the group', (group: string) => groups.remove('acme', group, cause)],
   ])('neither fails nor deadlocks when the PATCH %s', async (_what, change) => {
-    await expectNoDeadlock(async () => {
+    await locks.expectNoDeadlock(async () => {
       for (let round = 0; round < 40; round++) {
         const { user, group } = await engineer()
         await byHand.query('begin')
         await byHand.query('select 1 from scim_group where id = $1 for update', [group])
         await byHand.query('select 1 from user_state where user_id = $1 for update', [user])
         const both = Promise.all([change(group, user), users.remove('acme', user, cause)])
-        await waitUntilWaiting(2)
+        await locks.waitUntilWaiting(2)
         await byHand.query('commit')
         await both
         await expect(users.get('acme', user)).rejects.toBeInstanceOf(NotFound)
@@ -180,7 +178,7 @@ describe('locks: group PATCH (group, then user) against DELETE /Users (user, the
   })
 
   it('neither fails nor deadlocks in a crowd: people leaving groups that change, all at once', async () => {
-    await expectNoDeadlock(async () => {
+    await locks.expectNoDeadlock(async () => {
       const crowd = await Promise.all(Array.from({ length: 60 }, () => newUser()))
       const two = await Promise.all([newGroup(crowd), newGroup(crowd)])
       await Promise.all(
@@ -200,13 +198,13 @@ describe('locks: group PATCH (group, then user) against DELETE /Users (user, the
     await byHand.query('begin')
     await byHand.query('select 1 from user_state where user_id = $1 for no key update', [user])
     const removed = users.remove('acme', user, cause)
-    await waitUntilWaiting(1)
+    await locks.waitUntilWaiting(1)
     await byHand.query('insert into group_user (group_id, user_id) values ($1, $2)', [group, user])
     // Whoever holds the group now may be about to lock the user: waiting for the group with the user in hand would deadlock.
     await alsoByHand.query('begin')
     await alsoByHand.query('select 1 from scim_group where id = $1 for no key update', [group])
     await byHand.query('commit')
-    await waitFor(async () => (await waiting()).some((query) => query.includes('scim_group')), {
+    await waitFor(async () => (await locks.waiting()).some((query) => query.includes('scim_group')), {
       what: 'the DELETE to ask for the group',
     })
     await byHand.query('select 1 from user_state where user_id = $1 for no key update nowait', [user])
@@ -215,7 +213,7 @@ describe('locks: group PATCH (group, then user) against DELETE /Users (user, the
     await expect(users.get('acme', user)).rejects.toBeInstanceOf(NotFound)
     expect((await groups.members([group])).get(group)).toBeUndefined()
     expect((await groups.get('acme', group)).version).toBe(2)
-    const { rows } = await watcher.query(`select kind from ledger_entry where user_id = $1 and kind = 'cut'`, [user])
+    const { rows } = await alsoByHand.query(`select kind from ledger_entry where user_id = $1 and kind = 'cut'`, [user])
     expect(rows).toHaveLength(1)
   })
 })
@@ -231,7 +229,7 @@ describe('locks: many operators who change the rules of one directory at once', 
     const { user } = await engineer()
     const put = (index: number, scope: string) =>
       rules.put({ id: `crowd-${index}`, server: 'linear', when: 'title eq "nobody"', scopes: [scope] })
-    await expectNoDeadlock(async () => {
+    await locks.expectNoDeadlock(async () => {
       for (const scope of ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'])
         await Promise.all([
           ...Array.from({ length: 12 }, (_, index) => put(index, scope)),
@@ -295,38 +293,4 @@ async function removeByHand(user: string, group: string): Promise<void> {
   await byHand.query('select 1 from user_state where user_id = $1 for no key update', [user])
   await byHand.query('delete from group_user where group_id = $1 and user_id = $2', [group, user])
   await byHand.query('update user_state set version = version + 1 where user_id = $1', [user])
-}
-
-/** The statements of ours that wait for a lock now. */
-async function waiting(): Promise<string[]> {
-  const { rows } = await watcher.query<{ query: string }>(
-    `select query from pg_stat_activity
-     where datname = current_database() and application_name = 'tenure under test' and wait_event_type = 'Lock'`,
-  )
-  return rows.map(({ query }) => query)
-}
-
-async function waitUntilWaiting(count: number): Promise<void> {
-  await waitFor(async () => (await waiting()).length === count, {
-    what: `${count} of ours to wait for a lock`,
-    intervalMs: 2,
-  })
-}
-
-/** Postgres breaks a deadlock after a second and our retry would hide it, so its own count is what is asked. */
-async function expectNoDeadlock(work: () => Promise<void>): Promise<void> {
-  const before = await deadlocks()
-  await work()
-  expect(await deadlocks()).toBe(before)
-}
-
-async function deadlocks(): Promise<number> {
-  // Every idle connection of ours reports what it has counted so far.
-  await Promise.all(
-    Array.from({ length: 20 }, () =>
-      db.connection().execute((one) => sql`select pg_stat_force_next_flush()`.execute(one)),
-    ),
-  )
-  const { rows } = await watcher.query('select deadlocks from pg_stat_database where datname = current_database()')
-  return Number(rows[0].deadlocks)
 }

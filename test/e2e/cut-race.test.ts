@@ -296,7 +296,10 @@ async function expectNothingGoodAfter(
       const { active } = await admin.introspect(subject.token)
       asked.push({ subject, kind, cutAtMs: cut, beganAtMs, status: 200, good: active })
     } else {
-      const { status } = await record(admin, subject.userId, { jti: `jti-of-${subject.userId}-${jtis++}`, ...grantFields })
+      const { status } = await record(admin, subject.userId, {
+        jti: `jti-of-${subject.userId}-${jtis++}`,
+        ...grantFields,
+      })
       asked.push({ subject, kind, cutAtMs: cut, beganAtMs, status, good: status < 300 })
     }
   }

@@ -105,6 +105,44 @@ describe('hostile input', () => {
     },
   )
 
+  it.each([
+    ['users?directory=acme', '-'.repeat(36)],
+    ['users?directory=acme', '0'.repeat(36)],
+    ['entitlements', `${'-'.repeat(36)} linear`],
+    ['jobs', '2026-99-99T99:99Z dlv_x'],
+    ['jobs', '2026-02-03T04:05:06Z'],
+  ])('refuses a cursor of the right shape that makes no sense: %s at %s', async (list, key) => {
+    const cursor = Buffer.from(key).toString('base64url')
+    const answer = await call(`/admin/v1/${list}${list.includes('?') ? '&' : '?'}cursor=${cursor}`)
+    expect(answer.status).toBe(422)
+    expect(await answer.json()).toMatchObject({ errors: [{ field: 'cursor' }] })
+  })
+
+  it('gives out nothing that has expired already', async () => {
+    const { receiver } = await registerServer(tenure.admin, 'asana')
+    const expiresAt = new Date(Date.now() - 1_000).toISOString()
+    for (const [path, body] of [
+      ['/keys', { name: 'past' }],
+      ['/directories/acme/tokens', {}],
+      ['/servers/asana/credentials', {}],
+    ] as const) {
+      const before = await tenure.admin.get(path)
+      const answer = await tenure.admin.send('POST', path, { ...body, expiresAt })
+      expect(answer).toMatchObject({ status: 422, body: { errors: [{ field: 'expiresAt' }] } })
+      expect(await tenure.admin.get(path)).toEqual(before)
+    }
+    await receiver.close()
+  })
+
+  it.each([
+    ['a list', () => call('/admin/v1/keys')],
+    ['a secret', () => call('/admin/v1/directories/acme/tokens', json({}))],
+    ['a refusal', () => call('/admin/v1/rules/none')],
+    ['a key that opens nothing', () => fetch(`${tenure.url}/admin/v1/keys`)],
+  ])('lets no cache keep %s', async (_what, ask) => {
+    expect((await ask()).headers.get('cache-control')).toBe('no-store')
+  })
+
   it('makes rules without a directory in parallel without running out of connections', async () => {
     const { receiver } = await registerServer(tenure.admin, 'linear')
     const rules = Array.from({ length: 60 }, (_, index) =>

@@ -1,6 +1,14 @@
 import type pg from 'pg'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
-import { AdminClient, type Json, type ScimClient, ServerClient } from '../support/clients.ts'
+import {
+  AdminClient,
+  type Answer,
+  type Json,
+  patchSchema,
+  type ScimClient,
+  ServerClient,
+  userSchema,
+} from '../support/clients.ts'
 import { connect, createDatabase, type TestDatabase } from '../support/postgres.ts'
 import { type ReceivedRequest, type Receiver, startReceiver } from '../support/receiver.ts'
 import {
@@ -164,6 +172,80 @@ describe('DELETE /directories/{id}: everyone in it has left', () => {
   })
 })
 
+describe('DELETE /directories/{id} while its identity provider writes and its servers record grants', () => {
+  it('leaves nothing that is good, nobody who is active, and no rows', async () => {
+    const server = await registerServer(admin, `w${names++}-server`, { concurrency: 50 })
+    for (let round = 0; round < 3; round++) await deleteUnderLoad(await world({ server }))
+
+    await admin.waitUntilSettled()
+    expect([...server.receiver.users.values()].filter(({ active }) => active)).toEqual([])
+    await waitFor(async () => (await admin.get('/directories?leaving=true')).items.length === 0, {
+      what: 'the directories to have left',
+      timeoutMs: 30_000,
+    })
+    expect(await count('delivery where server_id = $1', server.id)).toBe(0)
+  })
+
+  /** Every loop goes on from before the deletion until it has had some answers after it. */
+  async function deleteUnderLoad({ directory, scim, server, group }: World): Promise<void> {
+    const newPerson = () => scim.createUser(`person-${names++}@acme.example`)
+    const people: string[] = (await Promise.all(Array.from({ length: 40 }, newPerson))).map(({ id }) => id)
+    await scim.addMembers(group, ...people)
+    const tokens: string[] = []
+    const answers: Answer[] = []
+    let deletedAfter = Number.POSITIVE_INFINITY
+    let next = 0
+    const deleted = people.splice(0, 10)
+    const person = () => people[next++ % people.length]!
+
+    const loops = [
+      () => scim.send('POST', '/Users', { schemas: [userSchema], userName: `person-${names++}@acme.example` }),
+      () => scim.send('PATCH', `/Users/${person()}`, patch({ op: 'replace', value: { active: next % 3 !== 0 } })),
+      () => scim.send('PATCH', `/Groups/${group}`, patch(member(next % 2 === 0 ? 'add' : 'remove', person()))),
+      () => scim.send('DELETE', `/Users/${deleted[next++ % deleted.length]}`),
+      async () => {
+        const token = `at-${names++}`
+        const grant = { directory, user: { id: person() }, server: server.id, scopes: ['read'], token }
+        const answer = await admin.grant(grant)
+        if (answer.status === 201) tokens.push(token)
+        return answer
+      },
+    ].map(async (ask) => {
+      for (let after = 0; after < 5; ) {
+        answers.push(await ask())
+        if (answers.length > deletedAfter) after++
+      }
+    })
+    await waitFor(() => tokens.length >= 5, { what: 'some grants to be recorded' })
+    const { status } = await admin.send('DELETE', `/directories/${directory}`)
+    const stillGood = await goodOf(tokens)
+    deletedAfter = answers.length
+    await Promise.all(loops)
+
+    expect(status).toBe(202)
+    expect(stillGood).toEqual([])
+    expect(await goodOf(tokens)).toEqual([])
+    // 400: members to be added who have just left.
+    const expected = [200, 201, 204, 400, 401, 403, 404, 409]
+    expect(answers.filter((answer) => !expected.includes(answer.status))).toEqual([])
+    await waitFor(async () => (await count('directory where id = $1 and purged_at is not null', directory)) === 1, {
+      what: 'its rows to go',
+      timeoutMs: 30_000,
+    })
+    for (const table of ['scim_user', 'scim_group', 'user_state', 'lifecycle_event', 'access_grant', 'rule'])
+      expect(await count(`${table} where directory_id = $1`, directory)).toBe(0)
+  }
+
+  const patch = (...Operations: Json[]) => ({ schemas: [patchSchema], Operations })
+  const member = (op: 'add' | 'remove', value: string) => ({ op, path: 'members', value: [{ value }] })
+
+  async function goodOf(tokens: readonly string[]): Promise<string[]> {
+    const good: string[] = []
+    for (const token of tokens) if ((await admin.introspect(token)).active) good.push(token)
+    return good
+  }
+})
+
 describe('DELETE /servers/{id}: nobody may hold anything there', () => {
   it('denies at once, tells everyone out, and is gone once they were told', async () => {
     const here = await world()
@@ -233,6 +315,23 @@ describe('DELETE /servers/{id}: nobody may hold anything there', () => {
   })
 })
 
+describe('DELETE /servers/{id}?tell=false while it is being told', () => {
+  it('succeeds, however many sends are under way', async () => {
+    const directory = `w${names++}`
+    const scim = await registerDirectory(admin, directory)
+    for (let round = 0; round < 4; round++) {
+      const server = await registerServer(admin, `w${names++}-server`, { concurrency: 50 })
+      receivers.push(server.receiver)
+      server.receiver.behave({ delayMs: 3 })
+      await admin.put(`/rules/${server.id}`, { directory, server: server.id, when: 'userName pr', scopes: ['read'] })
+      await Promise.all(Array.from({ length: 40 }, () => scim.createUser(`person-${names++}@acme.example`)))
+      await server.receiver.waitForRequests(5)
+      expect(await admin.send('DELETE', `/servers/${server.id}?tell=false`)).toMatchObject({ status: 204 })
+      expect((await admin.get(`/jobs?server=${server.id}`)).items).toEqual([])
+    }
+  })
+})
+
 describe('PATCH /servers/{id}', () => {
   it('tells a connector that is new of everyone who has access, and one that is removed nothing more', async () => {
     const here = await world()
@@ -257,6 +356,40 @@ describe('PATCH /servers/{id}', () => {
     await added.waitFor(({ message }) => message.data.user.id === user && !message.data.active)
     await admin.waitUntilSettled()
     expect(toldOf(user, here.server)).toHaveLength(1)
+  })
+
+  it('has a new connector told of whoever lost access before the removed one had heard', async () => {
+    const here = await world()
+    const user = await hire(here)
+    here.server.receiver.behave({ status: 503 })
+    await here.scim.setActive(user, false)
+    await here.server.receiver.waitFor(({ message }) => message.data.user.id === user && !message.data.active)
+
+    const path = `/servers/${here.server.id}`
+    const refused = await admin.send('PATCH', path, { connectors: [] })
+    expect(refused.status).toBe(409)
+    const added = await startReceiver()
+    receivers.push(added)
+    const { status, body } = await admin.send('PATCH', path, { connectors: [{ type: 'webhook', url: added.url }] })
+    expect(status).toBe(200)
+    added.trust(body.connectors[0].signingSecret)
+    const { message } = await added.waitFor(
+      (request) => request.message.data.user.id === user && request.kept === 'kept',
+    )
+    expect(message).toMatchObject({ type: 'access.revoked', data: { active: false, cause: { kind: 'left' } } })
+  })
+
+  it('forgets what a removed connector owes with tell=false', async () => {
+    const here = await world()
+    const user = await hire(here)
+    here.server.receiver.behave({ status: 400 })
+    await here.scim.setActive(user, false)
+    await here.server.receiver.waitFor(({ message }) => message.data.user.id === user && !message.data.active)
+    expect(await admin.send('PATCH', `/servers/${here.server.id}?tell=false`, { connectors: [] })).toMatchObject({
+      status: 200,
+      body: { connectors: [] },
+    })
+    expect(await count('delivery where server_id = $1', here.server.id)).toBe(0)
   })
 
   it('changes where a kept connector sends to', async () => {
@@ -427,6 +560,56 @@ describe('named keys and the audit trail', () => {
     expect((await ada.send('GET', '/stats')).status).toBe(401)
     expect((await ada.sendIntrospection('x')).status).toBe(401)
     expect((await admin.get('/keys')).items.map(({ name }: Json) => name)).not.toContain('ada')
+  })
+
+  it('has the grants that an operator records, and not those of a server, which stand in the ledger', async () => {
+    const here = await world()
+    const user = await hire(here)
+    const asServer = new ServerClient(admin.url, await admin.post(`/servers/${here.server.id}/credentials`))
+    const recorded = { operation: 'POST /grants', path: '/grants', actor: 'root', status: 201 }
+    const before = await grantsIn('/audit')
+    await grantTo(here, user)
+    await waitFor(async () => (await grantsIn('/audit')).length === before.length + 1, { what: 'it to be closed' })
+    expect((await grantsIn('/audit?actor=root'))[0]).toMatchObject(recorded)
+    const given = { directory: here.directory, user: { id: user }, server: here.server.id, client: 'claude' }
+    const { status } = await asServer.send('POST', '/admin/v1/grants', {
+      ...given,
+      scopes: ['read'],
+      jti: `jti-${names++}`,
+      expiresAt: new Date(Date.now() + 3_600_000).toISOString(),
+    })
+    expect(status).toBe(201)
+    expect(await grantsIn('/audit')).toHaveLength(before.length + 1)
+    expect(await count(`admin_action where actor = $1`, here.server.id)).toBe(0)
+  })
+
+  /** The recordings of grants that the trail has, closed. */
+  async function grantsIn(path: string): Promise<Json[]> {
+    const { items } = await admin.get(`${path}${path.includes('?') ? '&' : '?'}limit=1000`)
+    return items.filter(({ operation, status }: Json) => operation === 'POST /grants' && status !== null)
+  }
+
+  it('closes a call whose caller has gone, with the status that nobody read', async () => {
+    const { directory } = await world()
+    const { key } = await admin.post('/keys', { name: `gone-${directory}` })
+    const path = `/audit?actor=gone-${directory}`
+    await owner.query('begin')
+    await owner.query('select 1 from directory where id = $1 for no key update', [directory])
+    const hangsUp = new AbortController()
+    const called = fetch(`${admin.url}/admin/v1/directories/${directory}`, {
+      method: 'DELETE',
+      headers: { authorization: `Bearer ${key}` },
+      signal: hangsUp.signal,
+    }).catch((error) => error)
+    await waitFor(async () => (await admin.get(path)).items.length === 1, { what: 'the call to be written down' })
+    hangsUp.abort()
+    expect(await called).toMatchObject({ name: 'AbortError' })
+    await waitFor(() => tenure.log.some(({ aborted, actor }) => aborted === true && actor === `gone-${directory}`), {
+      what: 'the end to be noticed',
+    })
+    await owner.query('commit')
+    await waitFor(async () => (await admin.get(path)).items[0].status !== null, { what: 'the call to be closed' })
+    expect((await admin.get(path)).items).toMatchObject([{ operation: 'DELETE /directories/{id}', status: 202 }])
   })
 
   it('refuses a key that has expired', async () => {

@@ -2,6 +2,8 @@ import { sql } from 'kysely'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { createGate } from '../../src/entitlement/gate.ts'
 import { createWhy, type ExplainAccess } from '../../src/entitlement/why.ts'
+import { expire } from '../../src/housekeeping/expire.ts'
+import { defaultRetention } from '../../src/retention.ts'
 import { enterpriseUserSchema } from '../../src/schemas/enterprise-user.ts'
 import { type Company, createCompany } from '../support/company.ts'
 
@@ -138,6 +140,26 @@ describe('why somebody has access', () => {
     const { since, by } = await why(ada, 'linear')
     expect({ since, by }).toEqual({ since: first.since, by: first.by })
     expect(by).toMatchObject({ kind: 'event', event: 'joined' })
+  })
+
+  it('has been so since the same time when the event that brought it is no longer kept, by nothing that is known', async () => {
+    const ada = await company.join('ada')
+    await company.rule('chiefs', 'title eq "CTO"')
+    await company.converge(ada)
+    await company.update(ada, { title: 'CTO' })
+    await company.converge(ada)
+    const event = (await eventsOf(ada)).at(-1)!
+    expect(await why(ada, 'linear')).toMatchObject({ has: true, since: event.recorded_at, by: { id: event.id } })
+
+    await sql`update lifecycle_event set recorded_at = now() - interval '800 days'`.execute(company.db)
+    expect(await expire(company.db, defaultRetention)).toEqual({ lifecycle_event: 2 })
+    const { recorded_at } = await company.db
+      .selectFrom('ledger_entry')
+      .select('recorded_at')
+      .where('user_id', '=', ada)
+      .where('kind', '=', 'entitled')
+      .executeTakeFirstOrThrow()
+    expect(await why(ada, 'linear')).toMatchObject({ has: true, since: recorded_at, by: null })
   })
 
   it('is put down to policy when only a rule changed', async () => {

@@ -1,7 +1,10 @@
+import { type CompiledQuery, Kysely, PostgresDialect } from 'kysely'
 import type pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { verifyInstallation } from '../../src/db/installation.ts'
 import { createPool, type Database, createDatabase as openDatabase } from '../../src/db/pool.ts'
+import type { Tables } from '../../src/db/tables.ts'
+import { expire } from '../../src/housekeeping/expire.ts'
 import { createHousekeeping } from '../../src/housekeeping/housekeeping.ts'
 import { createLogger } from '../../src/log.ts'
 import { defaultRetention, parseRetention, type Retention } from '../../src/retention.ts'
@@ -69,7 +72,7 @@ describe('what is kept for a time', () => {
         values ('${user}', 'acme', 'ada', true, '{"userName": "ada"}', '{}') on conflict do nothing;
       insert into user_state (user_id, directory_id, converged_version) values ('${user}', 'acme', 1) on conflict do nothing;
       insert into delivery (id, connector_id, server_id, user_id, wanted_generation, delivered_generation, urgent)
-        values ('dlv_1', 'con_1', 'linear', '${user}', 1, 1, false) on conflict do nothing;`)
+        values ('dlv_1', 'con_1', 'linear', '${user}', 1, 1, false) on conflict (id) do update set wanted_generation = 1, delivered_generation = 1;`)
   })
 
   it('goes when it is older than it is kept for, and not before', async () => {
@@ -107,6 +110,44 @@ describe('what is kept for a time', () => {
     await keepHouse({ retention: { attempt: 88 } })
     expect(await ids('attempt')).toEqual([])
     await owner.query('delete from connector_secret')
+  })
+
+  it('keeps a grant that was closed until its server has heard, however long that takes', async () => {
+    const closed = (id: string, generation: number | null) => `
+      ('${id}', 'acme', '${user}', 'linear', 'claude', '{read}', '${id}', 0, now(), now() + interval '9 days', 'key:root', now() - interval '731 days', 'revoked', ${generation})`
+    await owner.query(`
+      delete from access_grant;
+      insert into access_grant (id, directory_id, user_id, server_id, client, scopes, jti, epoch, issued_at, expires_at, recorded_by, closed_at, closed_reason, closed_generation)
+        values ${closed('grt_told', 1)}, ${closed('grt_untold', 2)}, ${closed('grt_unconverged', null)};
+      update delivery set wanted_generation = 2, delivered_generation = 1 where id = 'dlv_1'`)
+    await keepHouse()
+    expect(await ids('access_grant')).toEqual(['grt_unconverged', 'grt_untold'])
+    await owner.query(`
+      update delivery set delivered_generation = 2 where id = 'dlv_1';
+      update access_grant set closed_generation = 2 where id = 'grt_unconverged'`)
+    await keepHouse()
+    expect(await ids('access_grant')).toEqual([])
+  })
+
+  it.each([
+    ['attempt', 'attempt_in_time'],
+    ['lifecycle_event', 'lifecycle_event_in_time'],
+    ['access_grant', 'access_grant_over'],
+  ])('is found by its age: %s', async (table, index) => {
+    const statements: CompiledQuery[] = []
+    const watched = new Kysely<Tables>({
+      dialect: new PostgresDialect({ pool: createPool(database.url, { max: 1, name: 'tenure under test' }) }),
+      log: ({ query }) => void statements.push(query),
+    })
+    await expire(watched, defaultRetention)
+    await watched.destroy()
+    const statement = statements.find(({ sql }) => sql.includes(`from "${table}"`))!
+    // Among few deliveries it could as well be looked up in the index of their attempts.
+    await owner.query('begin; set local enable_seqscan = off; drop index attempt_by_delivery')
+    const { rows } = await owner.query(`explain ${statement.sql}`, [...statement.parameters])
+    await owner.query('rollback')
+    const plan = rows.map((row) => row['QUERY PLAN']).join('\n')
+    expect(plan).toMatch(new RegExp(`(on|using) ${index}\\b.*\\n +Index Cond: `))
   })
 
   it('takes a deleted user when its time is over and every server has heard', async () => {
