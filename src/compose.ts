@@ -18,6 +18,8 @@ import { Drain } from './delivery/drain.ts'
 import { createServers } from './delivery/servers.ts'
 import { createDirectories } from './directory/directories.ts'
 import { createGroups } from './directory/groups.ts'
+import { createResources } from './directory/resources.ts'
+import { createUnknownAttributes } from './directory/unknown-attributes.ts'
 import { createUsers, type HintUser } from './directory/users.ts'
 import { takeBehind } from './entitlement/behind.ts'
 import { createConverge } from './entitlement/converge.ts'
@@ -128,13 +130,18 @@ export async function startTenure(config: Config, role: Role, log: Logger): Prom
       const directories = createDirectories({ db, hintUser })
       const users = createUsers({ db, hintUser })
       const groups = createGroups({ db, hintUser })
+      const resources = createResources({ db })
+      const unknownAttributes = createUnknownAttributes({ db, log })
+      closers.push(() => unknownAttributes.close())
       const servers = createServers({ db, connectors, sealer, onPolicy: hintBehind, onDue: wake })
       const grants = createGrants({ db, gate, hintUser })
       const rules = createRules({ db, onChange: hintBehind })
       /** Each surface asks for itself, to refuse in its own words. */
       const requireReady: RequestHandler = (_req, _res, next) =>
         next(verification.isDone() ? undefined : new Unavailable('Not ready yet'))
-      app.use(serviceProvider({ directories, users, groups, publicUrl, requireReady }))
+      app.use(
+        serviceProvider({ directories, users, groups, resources, unknownAttributes, sealer, publicUrl, requireReady }),
+      )
       app.use(introspectionRoutes({ db, gate, servers, adminKeys, issuer: publicUrl, requireReady }))
       app.use(
         operationsApi({
@@ -154,6 +161,7 @@ export async function startTenure(config: Config, role: Role, log: Logger): Prom
           sealedUnder: sealer.kid,
           servers,
           trail: createTrail({ db }),
+          unknownAttributes,
           users,
         }),
       )

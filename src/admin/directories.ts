@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import type { Directories, DirectoryRecord } from '../directory/directories.ts'
+import { keyOf, type UnknownAttributes } from '../directory/unknown-attributes.ts'
 import { futureInstant, instant, type Operation, operation, pageOf, reply } from '../http/operation.ts'
 import { cursorKey, listed, pageQuery } from '../http/parse.ts'
 import { problem } from '../http/problem.ts'
@@ -9,6 +10,14 @@ import { label, slug } from './fields.ts'
 const provider = z.enum(['okta', 'entra', 'google', 'ping', 'generic'])
 const id = slug.meta({ example: 'acme' })
 const silentAfterHours = z.int().min(1).max(8_760)
+const scimRequestsPerSecond = z.int().min(1).max(100_000)
+const scimRateDescription =
+  'How many SCIM requests each of its tokens may make in a second, of each process; more is 429'
+
+const rateGiven = scimRequestsPerSecond
+  .nullable()
+  .optional()
+  .meta({ description: `${scimRateDescription}; null: the default, 5000` })
 
 export const directory = z
   .object({
@@ -17,6 +26,7 @@ export const directory = z
     name: z.string(),
     scimBaseUrl: z.string().meta({ description: 'What the identity provider is given, beside a token' }),
     silentAfterHours: silentAfterHours.meta({ description: 'From when on silence of its provider is an alarm' }),
+    scimRequestsPerSecond: scimRequestsPerSecond.meta({ description: scimRateDescription }),
     lastSeenAt: instant.nullable().meta({ description: 'When its provider last called, to the minute' }),
     createdAt: instant,
   })
@@ -28,6 +38,7 @@ const newDirectory = z
     provider,
     name: label.optional(),
     silentAfterHours: silentAfterHours.optional(),
+    scimRequestsPerSecond: rateGiven,
   })
   .meta({ id: 'NewDirectory' })
 
@@ -60,14 +71,26 @@ const issuedToken = z
   .object({ ...token.shape, token: z.string().meta({ description: 'Shown this once' }) })
   .meta({ id: 'IssuedDirectoryToken' })
 
+const unknownAttribute = z
+  .object({
+    resourceType: z.enum(['User', 'Group']),
+    path: z.string().meta({ description: 'As it was first spelled; never a value', example: 'shoeSize' }),
+    occurrences: z.int().meta({ description: 'In how many requests' }),
+    firstSeenAt: instant.meta({ description: 'To the minute' }),
+    lastSeenAt: instant.meta({ description: 'To the minute' }),
+  })
+  .meta({ id: 'UnknownAttribute' })
+
 const tag = 'Directories'
 
 /** `/directories` and their SCIM tokens. */
 export function directoryOperations({
   directories,
   publicUrl,
+  unknownAttributes,
 }: {
   directories: Directories
+  unknownAttributes: UnknownAttributes
   publicUrl: () => string
 }): Operation[] {
   return [
@@ -119,7 +142,11 @@ export function directoryOperations({
       summary: 'Change a directory',
       tag,
       body: z
-        .strictObject({ name: label.optional(), silentAfterHours: silentAfterHours.optional() })
+        .strictObject({
+          name: label.optional(),
+          silentAfterHours: silentAfterHours.optional(),
+          scimRequestsPerSecond: rateGiven,
+        })
         .meta({ id: 'DirectoryChange' }),
       answers: { 200: directory },
       handle: async ({ params, body }) => shown(await directories.change(params.id, body)),
@@ -171,6 +198,21 @@ export function directoryOperations({
       tag,
       answers: { 204: undefined },
       handle: ({ params }) => directories.revokeToken(params.id, params.token),
+    }),
+    operation({
+      method: 'get',
+      path: '/directories/{id}/unknown-attributes',
+      operationId: 'listUnknownAttributes',
+      summary: 'List the attributes that no schema knows',
+      description:
+        'What the identity provider sends and Tenure skips: the names of at most 200, without their values. Attributes under a URN of their own are not among them: those are kept as they are sent.',
+      tag,
+      query: pageQuery,
+      answers: { 200: pageOf(unknownAttribute) },
+      async handle({ params, query: { limit, cursor } }) {
+        await directories.get(params.id)
+        return listed(await unknownAttributes.list(params.id, { limit, after: cursorKey(cursor) }), limit, keyOf)
+      },
     }),
   ]
 

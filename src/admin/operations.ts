@@ -4,6 +4,7 @@ import type { Connectors } from '../connectors/registry.ts'
 import type { Database } from '../db/pool.ts'
 import type { Servers } from '../delivery/servers.ts'
 import type { Directories } from '../directory/directories.ts'
+import type { UnknownAttributes } from '../directory/unknown-attributes.ts'
 import type { Users } from '../directory/users.ts'
 import type { Impact } from '../entitlement/impact.ts'
 import type { Rules } from '../entitlement/rules.ts'
@@ -51,6 +52,7 @@ export interface OperationsParts {
   readonly sealedUnder: string
   readonly servers: Servers
   readonly trail: Trail
+  readonly unknownAttributes: UnknownAttributes
   readonly users: Users
 }
 

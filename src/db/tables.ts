@@ -23,6 +23,7 @@ export interface Tables {
   installation: InstallationTable
   admin_key: AdminKeyTable
   admin_action: AdminActionTable
+  unknown_attribute: UnknownAttributeTable
 }
 
 type Json = Record<string, unknown>
@@ -39,6 +40,8 @@ export interface DirectoryTable {
   purged_at: Timestamp | null
   last_seen_at: Timestamp | null
   silent_after_hours: Generated<number>
+  /** Null: the default. */
+  scim_requests_per_second: number | null
 }
 
 export type Provider = 'okta' | 'entra' | 'google' | 'ping' | 'generic'
@@ -51,6 +54,16 @@ export interface DirectoryTokenTable {
   created_at: GeneratedTimestamp
   expires_at: Timestamp | null
   last_used_at: Timestamp | null
+}
+
+export interface UnknownAttributeTable {
+  directory_id: string
+  resource_type: 'User' | 'Group'
+  path_key: string
+  path: string
+  occurrences: number
+  first_seen_at: GeneratedTimestamp
+  last_seen_at: GeneratedTimestamp
 }
 
 export interface ScimUserTable {

@@ -501,8 +501,10 @@ export async function handOver(trx: Transaction, fromIds: readonly string[], toI
       `Of ${owed.length} people the connector has yet to hear that they lost access: mend it, add another, or say tell=false`,
     )
   await sql`
-    insert into delivery (id, connector_id, server_id, user_id, wanted_generation, urgent, behind_since, due_at)
-    select 'dlv_' || replace(gen_random_uuid()::text, '-', ''), c.id, e.server_id, e.user_id, e.generation, true, clock_timestamp(), clock_timestamp()
+    insert into delivery (id, connector_id, server_id, user_id, wanted_generation, urgent, behind_since, due_at, told)
+    select 'dlv_' || replace(gen_random_uuid()::text, '-', ''), c.id, e.server_id, e.user_id, e.generation, true, clock_timestamp(), clock_timestamp(),
+      -- The name by which the server knows a leaver, whom the identity provider may have renamed since.
+      (select told from delivery old where old.connector_id = any(${fromIds}) and old.user_id = e.user_id and old.told is not null limit 1)
     from connector c join entitlement e on e.server_id = c.server_id
     where c.id = any(${toIds}) and e.user_id = any(${owed.map(({ user_id }) => user_id)}::uuid[])
     order by c.server_id, c.id, e.user_id

@@ -13,12 +13,16 @@ import type { HintUser } from './users.ts'
 /** The rest is left to the sweep: a directory may have a hundred thousand. */
 const mostHinted = 1_000
 
+const defaultRequestsPerSecond = 5_000
+
 export interface DirectoryRecord {
   readonly id: string
   readonly provider: Provider
   readonly name: string
   /** From when on its silence is an alarm. */
   readonly silentAfterHours: number
+  /** SCIM requests that each of its tokens is let through in a second, by one process. */
+  readonly scimRequestsPerSecond: number
   /** When its identity provider last called, to the minute. */
   readonly lastSeenAt: Date | null
   readonly createdAt: Date
@@ -45,6 +49,7 @@ export interface TokenOwner {
   readonly tokenId: string
   readonly directoryId: string
   readonly provider: Provider
+  readonly requestsPerSecond: number
 }
 
 /** Directories and the tokens that open them. */
@@ -58,12 +63,19 @@ export function createDirectories({ db, hintUser }: { db: Database; hintUser: Hi
       provider: Provider
       name: string
       silentAfterHours?: number
+      scimRequestsPerSecond?: number | null
     }): Promise<DirectoryRecord> {
-      const { id, provider, name, silentAfterHours } = given
+      const { id, provider, name, silentAfterHours, scimRequestsPerSecond = null } = given
       try {
         await db
           .insertInto('directory')
-          .values({ id, provider, name, ...(silentAfterHours ? { silent_after_hours: silentAfterHours } : {}) })
+          .values({
+            id,
+            provider,
+            name,
+            scim_requests_per_second: scimRequestsPerSecond,
+            ...(silentAfterHours ? { silent_after_hours: silentAfterHours } : {}),
+          })
           .execute()
       } catch (error) {
         if (violatedUnique(error) !== undefined) throw new Conflict(`Directory "${id}" already exists`)
@@ -91,11 +103,16 @@ export function createDirectories({ db, hintUser }: { db: Database; hintUser: Hi
       return rows
     },
 
-    /** @throws NotFound */
-    async change(id: string, change: { name?: string; silentAfterHours?: number }): Promise<DirectoryRecord> {
+    /** `scimRequestsPerSecond` null: the default again. @throws NotFound */
+    async change(
+      id: string,
+      change: { name?: string; silentAfterHours?: number; scimRequestsPerSecond?: number | null },
+    ): Promise<DirectoryRecord> {
+      const { scimRequestsPerSecond: rate } = change
       await sql`
         update directory set name = coalesce(${change.name ?? null}, name),
-          silent_after_hours = coalesce(${change.silentAfterHours ?? null}, silent_after_hours)
+          silent_after_hours = coalesce(${change.silentAfterHours ?? null}, silent_after_hours),
+          scim_requests_per_second = ${rate === undefined ? sql`scim_requests_per_second` : sql`${rate}::integer`}
         where id = ${id} and deleted_at is null`.execute(db)
       return find(id)
     },
@@ -180,7 +197,7 @@ export function createDirectories({ db, hintUser }: { db: Database; hintUser: Hi
     /** Whose living, unexpired token this is, if anybody's. */
     async ownerOf(token: string): Promise<TokenOwner | undefined> {
       const { rows } = await sql<TokenOwner>`
-        select t.id as "tokenId", d.id as "directoryId", d.provider
+        select t.id as "tokenId", d.id as "directoryId", d.provider, ${requestsPerSecond} as "requestsPerSecond"
         from directory_token t join directory d on d.id = t.directory_id
         where t.token_hash = ${hashSecret(token)} and d.deleted_at is null
           and (t.expires_at is null or t.expires_at > clock_timestamp())`.execute(db)
@@ -209,8 +226,11 @@ async function noteCall(db: Database, tokenId: string): Promise<void> {
     await sql`update directory set last_seen_at = clock_timestamp() where id = ${rows[0].directory_id}`.execute(db)
 }
 
+const requestsPerSecond = sql`coalesce(d.scim_requests_per_second, ${sql.lit(defaultRequestsPerSecond)})`
+
 const directoryColumns = sql`
-  d.id, d.provider, d.name, d.silent_after_hours as "silentAfterHours", d.last_seen_at as "lastSeenAt", d.created_at as "createdAt"`
+  d.id, d.provider, d.name, d.silent_after_hours as "silentAfterHours", ${requestsPerSecond} as "scimRequestsPerSecond",
+  d.last_seen_at as "lastSeenAt", d.created_at as "createdAt"`
 
 function after(page: { after?: string }): RawBuilder<unknown> {
   return page.after === undefined ? sql`true` : sql`d.id > ${page.after}`

@@ -131,12 +131,12 @@ function anyElement(list: RawBuilder<unknown>, condition: RawBuilder<unknown>): 
   return sql`exists (select from jsonb_array_elements(${list}) as e where ${condition})`
 }
 
-function containerOf({ urn }: AttributePath, { alias }: FilterColumns): RawBuilder<unknown> {
+export function containerOf({ urn }: AttributePath, { alias }: FilterColumns): RawBuilder<unknown> {
   const folded = sql.ref(`${alias}.folded`)
   return urn === undefined ? folded : sql`${folded} -> ${sql.lit(urn)}`
 }
 
-function jsonAt(container: RawBuilder<unknown>, names: readonly string[]): RawBuilder<unknown> {
+export function jsonAt(container: RawBuilder<unknown>, names: readonly string[]): RawBuilder<unknown> {
   return names.reduce((inner, name) => sql`${inner} -> ${sql.lit(name)}`, container)
 }
 

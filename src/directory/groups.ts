@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
-import { type RawBuilder, sql } from 'kysely'
+import { sql } from 'kysely'
 import type { Database, Executor, Transaction } from '../db/pool.ts'
 import { transaction } from '../db/transaction.ts'
 import { NotFound, TenureError } from '../errors.ts'
@@ -8,9 +8,10 @@ import { newResourceId } from '../ids.ts'
 import type { Lane } from '../queue/catalog.ts'
 import { groupResourceType } from '../schemas/group.ts'
 import { foldDocument } from './filter-sql.ts'
+import { after, cutPage, inOrderOfCreation, type Listing, limitOf, orderBy, type Page, written } from './listing.ts'
 import { lockGroups, lockMemberships, lockUsers } from './locks.ts'
 import { type Cause, type Touch, touchUsers } from './state.ts'
-import { type Document, externalIdOf, type HintUser, naming, type Page } from './users.ts'
+import { type Document, externalIdOf, type HintUser, naming } from './users.ts'
 
 export interface Member {
   readonly value: string
@@ -105,17 +106,17 @@ export function createGroups({ db, hintUser }: { db: Database; hintUser: HintUse
       )
     },
 
-    /** In order of creation; `offset` and `limit` count resources. */
-    async list(
-      directoryId: string,
-      query: { where?: RawBuilder<boolean>; offset: number; limit: number },
-    ): Promise<Page<GroupRecord>> {
-      const where = sql`g.directory_id = ${directoryId} and g.deleted_at is null and ${query.where ?? sql`true`}`
+    async list(directoryId: string, listing: Listing): Promise<Page<GroupRecord>> {
+      const order = listing.order ?? inOrderOfCreation('g')
+      const id = sql.ref('g.id')
+      const where = sql`g.directory_id = ${directoryId} and g.deleted_at is null and ${listing.where ?? sql`true`}`
       const total = await sql<{ total: number }>`select count(*) as total from scim_group g where ${where}`.execute(db)
-      const { rows } = await sql<GroupRow>`
-        select ${groupColumns} from scim_group g where ${where}
-        order by g.created_at, g.id offset ${query.offset} limit ${query.limit}`.execute(db)
-      return { items: rows.map(toRecord), total: total.rows[0]!.total }
+      const { rows } = await sql<GroupRow & { place: string | null }>`
+        select ${groupColumns}, ${written(order.key)} as place
+        from scim_group g where ${where} and ${after(order, id, listing.from)}
+        ${orderBy(order, id)} ${limitOf(listing)}`.execute(db)
+      const page = cutPage(rows, listing)
+      return { items: page.rows.map(toRecord), total: total.rows[0]!.total, next: page.next }
     },
 
     /**
@@ -160,12 +161,23 @@ export function createGroups({ db, hintUser }: { db: Database; hintUser: HintUse
       return group
     },
 
-    /** The group becomes a tombstone; everyone below loses it. @throws NotFound */
-    async remove(directoryId: string, id: string, cause: Cause): Promise<void> {
+    /**
+     * The group becomes a tombstone; everyone below loses it.
+     *
+     * @throws NotFound, whatever `check` throws, which sees the group under its lock
+     */
+    async remove(
+      directoryId: string,
+      id: string,
+      cause: Cause,
+      check: (current: GroupRecord) => void = () => {},
+    ): Promise<void> {
       const touched = await transaction(db, async (trx) => {
         await lockMemberships(trx, directoryId, 'exclusive')
         await lockGroups(trx, directoryId, [id])
-        if (!(await readGroup(trx, directoryId, id))) throw new NotFound(`Group ${id} not found`)
+        const current = await readGroup(trx, directoryId, id)
+        if (!current) throw new NotFound(`Group ${id} not found`)
+        check(current)
         const below = await lockUsers(trx, directoryId, await usersBelow(trx, [id]))
         await sql`
           with users as (delete from group_user where group_id = ${id}),
@@ -217,6 +229,18 @@ interface GroupRow {
 
 const groupColumns = sql`g.id, g.directory_id, g.document, g.version, g.created_at, g.last_modified`
 
+/** Those of `ids` that are living groups of the directory. */
+export async function readGroups(
+  executor: Executor,
+  directoryId: string,
+  ids: readonly string[],
+): Promise<GroupRecord[]> {
+  const { rows } = await sql<GroupRow>`
+    select ${groupColumns} from scim_group g
+    where g.id = any(${ids}::uuid[]) and g.directory_id = ${directoryId} and g.deleted_at is null`.execute(executor)
+  return rows.map(toRecord)
+}
+
 function toRecord(row: GroupRow): GroupRecord {
   return {
     id: row.id,
@@ -229,10 +253,7 @@ function toRecord(row: GroupRow): GroupRecord {
 }
 
 async function readGroup(executor: Executor, directoryId: string, id: string): Promise<GroupRecord | undefined> {
-  const { rows } = await sql<GroupRow>`
-    select ${groupColumns} from scim_group g
-    where g.id = ${id} and g.directory_id = ${directoryId} and g.deleted_at is null`.execute(executor)
-  return rows[0] && toRecord(rows[0])
+  return (await readGroups(executor, directoryId, [id]))[0]
 }
 
 /** Who really joins and really leaves: members already there, and strangers to be removed, are no change. */

@@ -8,6 +8,7 @@ import { newId, newResourceId } from '../ids.ts'
 import type { Lane } from '../queue/catalog.ts'
 import { userResourceType } from '../schemas/user.ts'
 import { foldDocument } from './filter-sql.ts'
+import { after, cutPage, inOrderOfCreation, type Listing, limitOf, orderBy, type Page, written } from './listing.ts'
 import { lockGroups, lockMemberships, lockUsers } from './locks.ts'
 import { type Cause, detailOf, touchUsers } from './state.ts'
 
@@ -43,11 +44,6 @@ export class NotUnique extends TenureError {
 /** Asks for a converge. `cause`: of the lifecycle event that was committed right before. */
 export type HintUser = (userId: string, lane: Lane, cause?: Cause) => void
 
-export interface Page<T> {
-  readonly items: readonly T[]
-  readonly total: number
-}
-
 /**
  * Users as the identity provider last told us. Every write is one transaction: the document, the user's version and
  * epoch, the lifecycle event; a hint for converge follows the commit.
@@ -77,19 +73,25 @@ export function createUsers({ db, hintUser }: { db: Database; hintUser: HintUser
       return user
     },
 
-    /** In order of creation; `offset` and `limit` count resources. */
-    async list(
-      directoryId: string,
-      query: { where?: RawBuilder<boolean>; offset: number; limit: number },
-    ): Promise<Page<UserRecord>> {
-      const where = sql`u.directory_id = ${directoryId} and u.deleted_at is null and ${query.where ?? sql`true`}`
+    async list(directoryId: string, listing: Listing): Promise<Page<UserRecord>> {
+      const { from } = listing
+      const order = listing.order ?? inOrderOfCreation('u')
+      const id = sql.ref('u.id')
+      const where = sql`u.directory_id = ${directoryId} and u.deleted_at is null and ${listing.where ?? sql`true`}`
       // "offset 0" keeps the order of the page from being bought by reading the whole directory in that order.
-      const found = sql`(select * from scim_user u where ${where} ${query.where ? sql`offset 0` : sql``})`
-      const { rows } = await sql<UserRow & { total: number }>`
-        select ${userColumns}, count(*) over () as total from ${found} u
-        order by u.created_at, u.id offset ${query.offset} limit ${query.limit}`.execute(db)
-      const total = rows[0]?.total ?? (query.offset === 0 && query.limit > 0 ? 0 : await countUsers(where))
-      return { items: rows.map(toRecord), total }
+      const found = sql`(select * from scim_user u where ${where} ${listing.where ? sql`offset 0` : sql``})`
+      const total = 'offset' in from ? sql`count(*) over ()` : sql`(select count(*) from scim_user u where ${where})`
+      const { rows } = await sql<UserRow & { total: number; place: string | null }>`
+        select ${userColumns}, ${total} as total, ${written(order.key)} as place
+        from ${found} u where ${after(order, id, from)}
+        ${orderBy(order, id)} ${limitOf(listing)}`.execute(db)
+      const page = cutPage(rows, listing)
+      const isBeginning = 'offset' in from && from.offset === 0 && listing.limit > 0
+      return {
+        items: page.rows.map(toRecord),
+        total: rows[0]?.total ?? (isBeginning ? 0 : await countUsers(where)),
+        next: page.next,
+      }
     },
 
     /**
@@ -117,14 +119,25 @@ export function createUsers({ db, hintUser }: { db: Database; hintUser: HintUser
       return user
     },
 
-    /** The user becomes a tombstone and leaves its groups. @throws NotFound */
-    async remove(directoryId: string, id: string, cause: Cause): Promise<void> {
+    /**
+     * The user becomes a tombstone and leaves its groups.
+     *
+     * @throws NotFound, whatever `check` throws, which sees the user under its lock
+     */
+    async remove(
+      directoryId: string,
+      id: string,
+      cause: Cause,
+      check: (current: UserRecord) => void = () => {},
+    ): Promise<void> {
       await transaction(db, async (trx) => {
         await lockMemberships(trx, directoryId, 'shared')
         const groups = await groupsOf(trx, id)
         await lockGroups(trx, directoryId, groups)
         await lockUsers(trx, directoryId, [id])
-        if (!(await readUser(trx, directoryId, id))) throw new NotFound(`User ${id} not found`)
+        const current = await readUser(trx, directoryId, id)
+        if (!current) throw new NotFound(`User ${id} not found`)
+        check(current)
         const now = new Set(await groupsOf(trx, id))
         if (!now.isSubsetOf(new Set(groups))) throw new StartOver()
         await sql`
@@ -203,6 +216,18 @@ const userColumns = sql`
   (select coalesce(jsonb_agg(jsonb_build_object('value', g.id, 'display', g.display_name) order by g.display_name), '[]')
    from group_user m join scim_group g on g.id = m.group_id where m.user_id = u.id) as groups`
 
+/** Those of `ids` that are living users of the directory. */
+export async function readUsers(
+  executor: Executor,
+  directoryId: string,
+  ids: readonly string[],
+): Promise<UserRecord[]> {
+  const { rows } = await sql<UserRow>`
+    select ${userColumns} from scim_user u
+    where u.id = any(${ids}::uuid[]) and u.directory_id = ${directoryId} and u.deleted_at is null`.execute(executor)
+  return rows.map(toRecord)
+}
+
 function toRecord(row: UserRow): UserRecord {
   return {
     id: row.id,
@@ -216,10 +241,7 @@ function toRecord(row: UserRow): UserRecord {
 }
 
 async function readUser(executor: Executor, directoryId: string, id: string): Promise<UserRecord | undefined> {
-  const { rows } = await sql<UserRow>`
-    select ${userColumns} from scim_user u
-    where u.id = ${id} and u.directory_id = ${directoryId} and u.deleted_at is null`.execute(executor)
-  return rows[0] && toRecord(rows[0])
+  return (await readUsers(executor, directoryId, [id]))[0]
 }
 
 async function groupsOf(trx: Transaction, userId: string): Promise<string[]> {

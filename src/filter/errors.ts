@@ -10,6 +10,16 @@ export class FilterError extends TenureError {
   }
 }
 
+/** The filter names an attribute that no schema has. */
+export class UnknownAttributeError extends FilterError {
+  readonly attribute: string
+
+  constructor(attribute: string, position: number) {
+    super(`no attribute is called "${attribute}"`, position)
+    this.attribute = attribute
+  }
+}
+
 /** What `read` reads of a request's `field`. @throws Invalid naming it, with the position, where `read` throws FilterError */
 export function filterOf<T>(field: string, read: () => T): T {
   try {

@@ -2,7 +2,7 @@ import { type Filter as Parsed, parse } from 'scim2-parse-filter'
 import { findAttribute, resolvePath } from '../schemas/resolve.ts'
 import type { Attribute, ResourceType } from '../schemas/schema.ts'
 import type { AttributePath, Compare, CompareOp, Element, Filter, Present } from './ast.ts'
-import { FilterError } from './errors.ts'
+import { FilterError, UnknownAttributeError } from './errors.ts'
 import { guard, type Placeholder } from './guard.ts'
 import { isNull, readOperand } from './operand.ts'
 
@@ -138,7 +138,7 @@ function placeholderOf(attrPath: string, { placeholders }: Reader): Placeholder 
 
 function resolve(name: Placeholder, { scope }: Reader): AttributePath {
   const path = scope(name.text)
-  if (!path) throw new FilterError(`no attribute is called "${name.text}"`, name.position)
+  if (!path) throw new UnknownAttributeError(name.text, name.position)
   if (path.attribute.returned === 'never' || path.sub?.returned === 'never') {
     throw new FilterError(`${path.attribute.name} cannot be filtered by`, name.position)
   }

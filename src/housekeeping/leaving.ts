@@ -64,6 +64,7 @@ async function purgeDirectory(db: Database, directoryId: string): Promise<number
         trx,
       )
       await sql`delete from scim_group where directory_id = ${directoryId}`.execute(trx)
+      await sql`delete from unknown_attribute where directory_id = ${directoryId}`.execute(trx)
       await sql`update directory set purged_at = clock_timestamp(), name = id where id = ${directoryId}`.execute(trx)
     }
     return rows.length

@@ -3,12 +3,15 @@ import { NotFound } from '../errors.ts'
 import { groupResourceType } from '../schemas/group.ts'
 import type { Attribute, ResourceType, Schema } from '../schemas/schema.ts'
 import { userResourceType } from '../schemas/user.ts'
+import { cursorTimeoutSeconds } from './cursor.ts'
+import type { Dialect } from './dialects/normalise.ts'
+import { publishedSchema } from './dialects/published.ts'
+import { ScimError } from './errors.ts'
 import type { Json } from './json.ts'
-import { largestPage, listResponse } from './list.ts'
+import { largestBodyBytes, mostOperations } from './limits.ts'
+import { defaultPageSize, largestPage, listResponse } from './list.ts'
 import { sendScim } from './representation.ts'
 import { ownerOf } from './request.ts'
-
-export const largestBodyBytes = 10 * 1024 * 1024
 
 const resourceTypes: readonly ResourceType[] = [userResourceType, groupResourceType]
 const schemas: readonly Schema[] = resourceTypes.flatMap(({ schema, extensions }) => [
@@ -20,15 +23,29 @@ const schemas: readonly Schema[] = resourceTypes.flatMap(({ schema, extensions }
 export function discoveryRoutes({ baseOf }: { baseOf: (directoryId: string) => string }): Router {
   const routes = Router()
 
+  // RFC 7644 §4: nobody may take the answer for a filtered one.
+  routes.use(['/ServiceProviderConfig', '/ResourceTypes', '/Schemas'], (req, _res, next) => {
+    if (req.query.filter !== undefined) throw new ScimError(403, undefined, 'What is supported cannot be filtered')
+    next()
+  })
+
   routes.get('/ServiceProviderConfig', (req, res) => {
     sendScim(res, {
       schemas: ['urn:ietf:params:scim:schemas:core:2.0:ServiceProviderConfig'],
       patch: { supported: true },
-      bulk: { supported: false, maxOperations: 0, maxPayloadSize: 0 },
+      bulk: { supported: true, maxOperations: mostOperations, maxPayloadSize: largestBodyBytes },
       filter: { supported: true, maxResults: largestPage },
       changePassword: { supported: false },
-      sort: { supported: false },
-      etag: { supported: false },
+      sort: { supported: true },
+      etag: { supported: true },
+      pagination: {
+        cursor: true,
+        index: true,
+        defaultPaginationMethod: 'index',
+        defaultPageSize,
+        maxPageSize: largestPage,
+        cursorTimeout: cursorTimeoutSeconds,
+      },
       authenticationSchemes: [
         { type: 'oauthbearertoken', name: 'Bearer', description: 'A token of the directory', primary: true },
       ],
@@ -47,14 +64,14 @@ export function discoveryRoutes({ baseOf }: { baseOf: (directoryId: string) => s
     path: string,
     all: readonly T[],
     idOf: (item: T) => string,
-    show: (item: T, base: string) => Json,
+    show: (item: T, base: string, dialect: Dialect) => Json,
   ): void {
     routes.get(path, (req, res) => {
-      const base = baseOf(ownerOf(req).directoryId)
+      const { directoryId, provider } = ownerOf(req)
       sendScim(
         res,
         listResponse(
-          all.map((item) => show(item, base)),
+          all.map((item) => show(item, baseOf(directoryId), provider)),
           all.length,
           1,
         ),
@@ -63,7 +80,8 @@ export function discoveryRoutes({ baseOf }: { baseOf: (directoryId: string) => s
     routes.get(`${path}/:id`, (req, res) => {
       const found = all.find((item) => idOf(item).toLowerCase() === req.params.id.toLowerCase())
       if (!found) throw new NotFound('There is no such resource')
-      sendScim(res, show(found, baseOf(ownerOf(req).directoryId)))
+      const { directoryId, provider } = ownerOf(req)
+      sendScim(res, show(found, baseOf(directoryId), provider))
     })
   }
 }
@@ -80,7 +98,8 @@ function showResourceType({ name, endpoint, schema, extensions }: ResourceType, 
   }
 }
 
-function showSchema({ id, name, description, attributes }: Schema, base: string): Json {
+function showSchema(schema: Schema, base: string, dialect: Dialect): Json {
+  const { id, name, description, attributes } = publishedSchema(dialect, schema)
   return {
     schemas: ['urn:ietf:params:scim:schemas:core:2.0:Schema'],
     id,

@@ -38,6 +38,8 @@ const statuses: ReadonlyMap<string, readonly [number, ScimType?]> = new Map([
   ['ERR_NOT_FOUND', [404]],
   ['ERR_CONFLICT', [409]],
   ['ERR_NOT_UNIQUE', [409, 'uniqueness']],
+  ['ERR_MEDIA_TYPE', [415]],
+  ['ERR_TOO_MANY_REQUESTS', [429]],
   ['ERR_UNAVAILABLE', [503]],
 ])
 

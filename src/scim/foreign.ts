@@ -29,3 +29,9 @@ export function readForeignPath(text: string, stored: Iterable<string>, value: u
 export function isUrn(text: string): boolean {
   return URN.test(text)
 }
+
+/** A path without the filter in it, which holds values: `shoes[colour eq "red"].size` is `shoes.size`. */
+export function nameOfPath(text: string): string {
+  const [, head = '', sub = ''] = /^([^["]*)(?:.*\](\.[\w$-]+)$)?/s.exec(text) ?? []
+  return (head + sub).trim()
+}

@@ -1,5 +1,6 @@
 import { isStorable } from '../filter/lex.ts'
 import { ScimError, type ScimType } from './errors.ts'
+import { deepestJson } from './limits.ts'
 
 /** A JSON object as a client sent it or as a resource is kept. */
 export type Json = Record<string, unknown>
@@ -22,7 +23,6 @@ export function property(object: Json, name: string): unknown {
 }
 
 const forbidden = new Set(['__proto__', 'constructor', 'prototype'])
-const maxDepth = 24
 
 /** Whether a name would reach an object's machinery instead of its data. */
 export function isForbiddenName(name: string): boolean {
@@ -39,7 +39,7 @@ export function requireBody(body: unknown, scimType: ScimType): Json {
 function screen(value: unknown, scimType: ScimType, depth: number): void {
   if (typeof value === 'string') requireStorable(value)
   if (typeof value !== 'object' || value === null) return
-  if (depth > maxDepth) throw new ScimError(400, 'invalidSyntax', `The body nests more than ${maxDepth} deep`)
+  if (depth > deepestJson) throw new ScimError(400, 'invalidSyntax', `The body nests more than ${deepestJson} deep`)
   if (Array.isArray(value)) {
     for (const each of value) screen(each, scimType, depth + 1)
     return

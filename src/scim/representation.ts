@@ -4,6 +4,7 @@ import type { UserRecord } from '../directory/users.ts'
 import { groupResourceType } from '../schemas/group.ts'
 import { userResourceType } from '../schemas/user.ts'
 import type { Json } from './json.ts'
+import { entityTag } from './precondition.ts'
 import { schemasOf } from './resource.ts'
 
 export const mediaType = 'application/scim+json'
@@ -52,7 +53,7 @@ function metaOf(
     created: record.createdAt.toISOString(),
     lastModified: record.lastModified.toISOString(),
     location,
-    version: `W/"${record.version}"`,
+    version: entityTag(record.version),
   }
 }
 
@@ -60,6 +61,11 @@ function metaOf(
 export function sendResource(res: Response, status: number, resource: Json, meta: Json): void {
   res.status(status).set({ Location: String(meta.location), ETag: String(meta.version) })
   sendScim(res, resource)
+}
+
+/** 304: the client has it already. */
+export function sendNotModified(res: Response, { version }: { readonly version: number }): void {
+  res.status(304).set('ETag', entityTag(version)).end()
 }
 
 export function sendScim(res: Response, body: unknown): void {

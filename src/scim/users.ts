@@ -1,86 +1,74 @@
 import { type Request, type Response, Router } from 'express'
-import type { UserChange, UserRecord, Users } from '../directory/users.ts'
+import type { UserRecord, Users } from '../directory/users.ts'
 import { NotFound } from '../errors.ts'
 import { isResourceId } from '../ids.ts'
 import { userResourceType } from '../schemas/user.ts'
-import { normalisePatch, normaliseResource } from './dialects/normalise.ts'
+import type { Cursors } from './cursor.ts'
 import type { Json } from './json.ts'
-import { listResponse, readListQuery } from './list.ts'
-import { applyPatch } from './patch/apply.ts'
-import { parsePatch } from './patch/parse.ts'
-import { parseProjection, project } from './projection.ts'
-import { representUser, sendResource, sendScim } from './representation.ts'
-import { causeOf, noteUnknown, ownerOf } from './request.ts'
-import { readResource, replaceDocument } from './resource.ts'
+import { answerPage, compileQuery, readListQuery } from './list.ts'
+import { isKnown } from './precondition.ts'
+import { type Projection, parseProjection, project } from './projection.ts'
+import { representUser, sendNotModified, sendResource, sendScim } from './representation.ts'
+import { ownerOf } from './request.ts'
+import { readSearchRequest } from './search.ts'
+import { userWrites } from './user-writes.ts'
+import { writeOf } from './write.ts'
 
 /** `/Users` (RFC 7644 §3). Speaks SCIM and decides nothing: access follows from the lifecycle event that `users` records. */
-export function userRoutes({ users, baseOf }: { users: Users; baseOf: (directoryId: string) => string }): Router {
+export function userRoutes(parts: { users: Users; cursors: Cursors; baseOf: (directoryId: string) => string }): Router {
+  const { users, cursors, baseOf } = parts
   const routes = Router()
+  const writes = userWrites(users)
 
   routes.post('/Users', async (req, res) => {
-    const { directoryId, provider } = ownerOf(req)
-    const read = readResource(userResourceType, normaliseResource(provider, userResourceType, req.body))
-    noteUnknown(req, read.unknown)
-    send(req, res, 201, await users.create(directoryId, read.document, causeOf(req)))
+    const projection = parseProjection(req.query)
+    send(req, res, 201, await writes.create(writeOf(req)), projection)
   })
 
-  routes.get('/Users', async (req, res) => {
-    const { directoryId } = ownerOf(req)
-    const projection = parseProjection(req.query)
-    const { where, startIndex, count } = readListQuery(req.query, userResourceType, 'u')
-    const { items, total } = await users.list(directoryId, { where, offset: startIndex - 1, limit: count })
-    const resources = items.map((user) =>
-      project(userResourceType, representUser(user, baseOf(directoryId)), projection),
-    )
-    sendScim(res, listResponse(resources, total, startIndex))
-  })
+  routes.get('/Users', (req, res) => sendList(req, res, req.query))
+  routes.post('/Users/.search', (req, res) => sendList(req, res, readSearchRequest(req.body)))
 
   routes.get('/Users/:id', async (req, res) => {
-    send(req, res, 200, await users.get(ownerOf(req).directoryId, idOf(req)))
+    const projection = parseProjection(req.query)
+    const user = await users.get(ownerOf(req).directoryId, idOf(req))
+    if (isKnown(req.get('If-None-Match'), user)) sendNotModified(res, user)
+    else send(req, res, 200, user, projection)
   })
 
   routes.put('/Users/:id', async (req, res) => {
-    const body = normaliseResource(ownerOf(req).provider, userResourceType, req.body)
-    await change(req, res, 'PUT', (current) => {
-      const read = replaceDocument(userResourceType, current.document, body)
-      noteUnknown(req, read.unknown)
-      return read
-    })
+    const projection = parseProjection(req.query)
+    send(req, res, 200, await writes.replace(writeOf(req), idOf(req)), projection)
   })
 
   routes.patch('/Users/:id', async (req, res) => {
-    const { provider } = ownerOf(req)
-    const operations = parsePatch(normalisePatch(provider, userResourceType, req.body), userResourceType)
-    await change(req, res, 'PATCH', (current) => {
-      const patched = applyPatch(userResourceType, current.document, operations, {
-        id: current.id,
-        strict: provider === 'generic',
-      })
-      noteUnknown(req, patched.unknown)
-      return patched
-    })
+    const projection = parseProjection(req.query)
+    send(req, res, 200, await writes.patch(writeOf(req), idOf(req)), projection)
   })
 
   routes.delete('/Users/:id', async (req, res) => {
-    await users.remove(ownerOf(req).directoryId, idOf(req), causeOf(req))
+    await writes.remove(writeOf(req), idOf(req))
     res.status(204).end()
   })
 
   return routes
 
-  async function change(
-    req: Request,
-    res: Response,
-    operation: string,
-    apply: (current: UserRecord) => UserChange,
-  ): Promise<void> {
-    send(req, res, 200, await users.change(ownerOf(req).directoryId, idOf(req), apply, causeOf(req), operation))
+  async function sendList(req: Request, res: Response, parameters: Readonly<Json>): Promise<void> {
+    const { directoryId } = ownerOf(req)
+    const projection = parseProjection(parameters)
+    const query = readListQuery(parameters)
+    const compiled = compileQuery(query, userResourceType, 'u')
+    const answer = await answerPage({ query, scope: 'User', cursors }, directoryId, async (part) => {
+      const page = await users.list(directoryId, { ...compiled, ...part })
+      const shown = page.items.map((user) => representUser(user, baseOf(directoryId)))
+      return { ...page, items: shown.map((resource) => project(userResourceType, resource, projection)) }
+    })
+    sendScim(res, answer)
   }
 
-  function send(req: Request, res: Response, status: number, user: UserRecord): void {
+  function send(req: Request, res: Response, status: number, user: UserRecord, projection: Projection): void {
     const resource = representUser(user, baseOf(user.directoryId))
     req.facts.userId = user.id
-    sendResource(res, status, project(userResourceType, resource, parseProjection(req.query)), resource.meta as Json)
+    sendResource(res, status, project(userResourceType, resource, projection), resource.meta as Json)
   }
 }
 

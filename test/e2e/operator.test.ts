@@ -213,6 +213,7 @@ describe('the command line', () => {
       [['directory', 'list', '--leaving'], { items: [] }],
       [['directory', 'show', 'globex'], { id: 'globex' }],
       [['directory', 'set', 'globex', '--name', 'Globex', '--silent-after-hours', '48'], { silentAfterHours: 48 }],
+      [['directory', 'set', 'globex', '--scim-requests-per-second', '200'], { scimRequestsPerSecond: 200 }],
       [['token', 'list', 'initech'], { items: [{ id: token.id }] }],
       [['token', 'remove', 'initech', token.id, '--yes'], null],
       [['server'], { items: [{ id: 'figma' }, { id: 'gone' }] }],

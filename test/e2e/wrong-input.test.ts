@@ -518,13 +518,14 @@ describe('a start that cannot be', () => {
     const other = await createDatabase()
     const owner = await connect({ url: other.ownerUrl })
     const rename = (from: string, to: string) =>
-      owner.query('update kysely_migration set name = replace(name, $1, $2)', [from, to])
+      owner.query('update kysely_migration set name = $2 where name = $1', [from, to])
     try {
-      await rename('0012_', '0011x_')
+      const { rows } = await owner.query('select max(name) as newest from kysely_migration')
+      await rename(rows[0].newest, '0000_older')
       const child = startTenure({ args: ['api'], env: environment(other) })
       expect(await child.ended).toEqual({ code: 1, signal: null })
       expectOneLine(child.output(), /not migrated to this version; run: tenure migrate/)
-      await rename('0011x_', '0012_')
+      await rename('0000_older', rows[0].newest)
       await owner.query("insert into kysely_migration (name, timestamp) values ('9999_later', '')")
       await (await runTenure('api', other)).close()
     } finally {

@@ -101,7 +101,7 @@ describe('a User that is created (RFC 7644 §3.3)', () => {
   })
 
   it('refuses a body that is no object or nests without end', () => {
-    const deep = JSON.parse(`${'{"urn:a:b":'.repeat(40)}1${'}'.repeat(40)}`)
+    const deep = JSON.parse(`${'{"urn:a:b":'.repeat(70)}1${'}'.repeat(70)}`)
     for (const body of [null, [], 'x', deep]) {
       expect(() => readResource(userResourceType, body)).toThrow(expect.objectContaining({ scimType: 'invalidSyntax' }))
     }

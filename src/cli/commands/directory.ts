@@ -11,6 +11,7 @@ interface Directory {
   readonly name: string
   readonly scimBaseUrl: string
   readonly silentAfterHours: number
+  readonly scimRequestsPerSecond: number
   readonly lastSeenAt: string | null
   readonly createdAt: string
 }
@@ -19,6 +20,14 @@ interface Leaving {
   readonly id: string
   readonly deletedAt: string
   readonly pending: number
+}
+
+interface UnknownAttribute {
+  readonly resourceType: string
+  readonly path: string
+  readonly occurrences: number
+  readonly firstSeenAt: string
+  readonly lastSeenAt: string
 }
 
 const providers = ['okta', 'entra', 'google', 'ping', 'generic']
@@ -113,16 +122,44 @@ export function directoryCommands(program: Command, session: Session): void {
     directory,
     'set <id>',
     {
-      description: 'change its name or when its silence is alarming',
-      examples: ['tenure directory set acme --silent-after-hours 48'],
+      description: 'change its name, when its silence is alarming, or how much it may send',
+      examples: [
+        'tenure directory set acme --silent-after-hours 48',
+        'tenure directory set acme --scim-requests-per-second 200',
+      ],
     },
     'print the SCIM base URL only',
   )
     .option('--name <name>', 'for people to read')
     .option('--silent-after-hours <hours>', 'raise an alarm when nothing is heard for so long', positive)
-    .action(async (id: string, { name, silentAfterHours, ...options }: SetOptions) => {
-      show(await session.api.patch<Directory>(`/directories/${segment(id)}`, { name, silentAfterHours }), options)
+    .option('--scim-requests-per-second <n>', 'how many SCIM requests each of its tokens may make', positive)
+    .action(async (id: string, { name, silentAfterHours, scimRequestsPerSecond, ...options }: SetOptions) => {
+      const change = { name, silentAfterHours, scimRequestsPerSecond }
+      show(await session.api.patch<Directory>(`/directories/${segment(id)}`, change), options)
     })
+
+  listVerb(directory, 'unknown <id>', {
+    description: 'attributes that its identity provider sends and no schema knows: skipped, by name',
+    examples: ['tenure directory unknown acme'],
+  }).action(async (id: string, options: OutputOptions & { limit: number }) => {
+    const { now } = session.terminal
+    const unknown = await session.api.list<UnknownAttribute>(
+      `/directories/${segment(id)}/unknown-attributes`,
+      {},
+      options.limit,
+    )
+    session.giveList(unknown, options, {
+      columns: [
+        { head: 'OF', value: ({ resourceType }) => resourceType },
+        { head: 'ATTRIBUTE', value: ({ path }) => path, least: 12 },
+        { head: 'REQUESTS', value: ({ occurrences }) => occurrences, align: 'right' },
+        { head: 'FIRST SEEN', value: ({ firstSeenAt }) => relative(firstSeenAt, now) },
+        { head: 'LAST SEEN', value: ({ lastSeenAt }) => relative(lastSeenAt, now) },
+      ],
+      id: ({ path }) => path,
+      none: `Every attribute that ${id} has been sent is known, or kept under a URN of its own.`,
+    })
+  })
 
   destructiveVerb(directory, 'remove <id>', {
     description: 'everyone in it leaves: all their access is cut at once, and every server is told',
@@ -158,6 +195,7 @@ export function directoryCommands(program: Command, session: Session): void {
         ['SCIM base URL', shown.scimBaseUrl],
         ['last heard', moment(shown.lastSeenAt, now, 'never')],
         ['silent after', typeof shown.silentAfterHours === 'number' ? `${shown.silentAfterHours} h` : 'off'],
+        ['SCIM requests', `${shown.scimRequestsPerSecond} a second per token`],
         ['created', moment(shown.createdAt, now)],
       ],
     })
@@ -173,4 +211,5 @@ interface AddOptions extends OutputOptions {
 interface SetOptions extends OutputOptions {
   name?: string
   silentAfterHours?: number
+  scimRequestsPerSecond?: number
 }

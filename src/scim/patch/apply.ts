@@ -68,7 +68,7 @@ class Patch implements ElementContext {
     const { target, text, value } = operation
     if (target.kind === 'unknown') {
       if (this.strict) throw invalidPath(text)
-      this.unknown.add(text)
+      this.unknown.add(target.name ?? text)
     } else if (target.kind === 'foreign') {
       patchForeign(this.#document, operation)
     } else if (target.kind === 'schema') {

@@ -1,6 +1,6 @@
 import type { Filter } from '../../filter/ast.ts'
 import { ScimError } from '../errors.ts'
-import { type Member, readMembers } from '../members.ts'
+import { type Member, readMembers, requireFewMembers } from '../members.ts'
 import type { PatchOperation } from './parse.ts'
 import type { Target } from './path.ts'
 
@@ -31,6 +31,7 @@ export class MemberChanges {
     else if (operation.op === 'add') this.#join(operation.value)
     else if (operation.op === 'replace') this.#replace(operation.value)
     else this.#leave(operation.value)
+    requireFewMembers(this.#add.size + this.#remove.size)
   }
 
   get delta(): MemberDelta | undefined {

@@ -1,6 +1,7 @@
 import type { ResourceType } from '../../schemas/schema.ts'
 import { ScimError } from '../errors.ts'
 import { isObject, type Json, property, requireBody } from '../json.ts'
+import { mostValues } from '../limits.ts'
 import { parsePath, type Target } from './path.ts'
 
 export type Op = 'add' | 'replace' | 'remove'
@@ -21,7 +22,7 @@ export const patchOpSchema = 'urn:ietf:params:scim:api:messages:2.0:PatchOp'
  * the key has: Entra sends dotted names, flat URNs and value paths as keys. Entra also sends an empty `Operations`, a
  * top-level `id` and a `name` beside `op`: nothing to do, and ignored.
  *
- * @throws ScimError 400
+ * @throws ScimError 400, or 413 for too many
  */
 export function parsePatch(body: unknown, resourceType: ResourceType): PatchOperation[] {
   const message = requireBody(body, 'invalidPath')
@@ -32,7 +33,16 @@ export function parsePatch(body: unknown, resourceType: ResourceType): PatchOper
   }
   const operations = property(message, 'Operations')
   if (!Array.isArray(operations)) throw new ScimError(400, 'invalidSyntax', 'Operations must be a list')
-  return operations.flatMap((operation) => parseOperation(operation, resourceType))
+  const parsed = operations.flatMap((operation) => parseOperation(operation, resourceType))
+  const values = parsed.reduce((sum, operation) => sum + valuesOf(operation), 0)
+  if (values > mostValues)
+    throw new ScimError(413, undefined, `A PATCH may bring at most ${mostValues} values, members aside`)
+  return parsed
+}
+
+function valuesOf({ target, value }: PatchOperation): number {
+  if (target.kind === 'attribute' && target.path.attribute.name === 'members') return 0
+  return Array.isArray(value) ? Math.max(1, value.length) : 1
 }
 
 function parseOperation(raw: unknown, resourceType: ResourceType): PatchOperation[] {

@@ -1,19 +1,22 @@
 import type { Filter } from '../../filter/ast.ts'
-import { FilterError } from '../../filter/errors.ts'
+import { FilterError, UnknownAttributeError } from '../../filter/errors.ts'
 import { endOfString } from '../../filter/lex.ts'
 import { parseElementFilter } from '../../filter/parse.ts'
 import { type AttributePath, findAttribute, resolvePath } from '../../schemas/resolve.ts'
-import type { ResourceType, Schema } from '../../schemas/schema.ts'
+import type { Attribute, ResourceType, Schema } from '../../schemas/schema.ts'
 import { ScimError, toScimError } from '../errors.ts'
 import { isUrn } from '../foreign.ts'
 import { isForbiddenName } from '../json.ts'
 
-/** What an operation is about. `foreign` is under a URN that no schema has; `unknown` is well-formed and in no schema. */
+/**
+ * What an operation is about. `foreign` is under a URN that no schema has; `unknown` is well-formed and in no schema:
+ * the whole of it, or the `name` in its filter.
+ */
 export type Target =
   | { readonly kind: 'attribute'; readonly path: AttributePath; readonly filter?: Filter }
   | { readonly kind: 'schema'; readonly schema: Schema; readonly extension: boolean }
   | { readonly kind: 'foreign' }
-  | { readonly kind: 'unknown' }
+  | { readonly kind: 'unknown'; readonly name?: string }
 
 const NAMES = /^[A-Za-z$_][\w$-]*(?:\.[A-Za-z$_][\w$-]*)?$/
 const SUB = /^\.([A-Za-z$_][\w$-]*)$/
@@ -40,10 +43,27 @@ function parseValuePath(text: string, opening: number, path: AttributePath | und
   if ((rest !== '' && subName === undefined) || path?.sub) throw invalidPath(text)
   if (!path) return { kind: 'unknown' }
   if (!path.attribute.subAttributes) throw invalidPath(text)
-  const filter = filtering(() => parseElementFilter(text.slice(opening + 1, closing), path.attribute))
+  const filter = readElementFilter(text.slice(opening + 1, closing), path.attribute)
+  if (typeof filter === 'string') return { kind: 'unknown', name: `${path.attribute.name}.${filter}` }
   if (subName === undefined) return { kind: 'attribute', path, filter }
   const sub = findAttribute(path.attribute.subAttributes, subName)
   return sub ? { kind: 'attribute', path: { ...path, sub }, filter } : { kind: 'unknown' }
+}
+
+/**
+ * The filter, or the name in it that no schema has. Whom to take out of a group must be understood: there it is refused.
+ *
+ * @throws ScimError 400 `invalidFilter`
+ */
+function readElementFilter(text: string, attribute: Attribute): Filter | string {
+  return filtering(() => {
+    try {
+      return parseElementFilter(text, attribute)
+    } catch (error) {
+      if (error instanceof UnknownAttributeError && attribute.name !== 'members') return error.attribute
+      throw error
+    }
+  })
 }
 
 function closingBracket(text: string, opening: number): number {

@@ -1,0 +1,62 @@
+import type { GroupChange, GroupRecord, Groups } from '../directory/groups.ts'
+import { groupResourceType } from '../schemas/group.ts'
+import { normalisePatch, normaliseResource } from './dialects/normalise.ts'
+import { applyPatch } from './patch/apply.ts'
+import { parsePatch } from './patch/parse.ts'
+import { requireMatch } from './precondition.ts'
+import { readResource, replaceDocument } from './resource.ts'
+import type { ResourceWrites, Write } from './write.ts'
+
+/**
+ * What POST, PUT, PATCH and DELETE do to a group (RFC 7644 §3.3, §3.5, §3.6): the same for `/Groups` and for `/Bulk`.
+ * Members are written as what joins and what leaves.
+ */
+export function groupWrites(groups: Groups): ResourceWrites<GroupRecord> {
+  return {
+    create({ owner, cause, body, noteUnknown }) {
+      const read = readResource(groupResourceType, normaliseResource(owner.provider, groupResourceType, body))
+      noteUnknown(groupResourceType, read.unknown)
+      const members = { replaceAll: false, add: read.members ?? [], remove: [] }
+      return groups.create(owner.directoryId, { document: read.document, members }, cause)
+    },
+
+    replace(write, id) {
+      const body = normaliseResource(write.owner.provider, groupResourceType, write.body)
+      return change(write, id, 'PUT', (current) => {
+        const { document, members, unknown } = replaceDocument(groupResourceType, current.document, body)
+        write.noteUnknown(groupResourceType, unknown)
+        return { document, members: members && { replaceAll: true, add: members, remove: [] } }
+      })
+    },
+
+    patch(write, id) {
+      const { provider } = write.owner
+      const operations = parsePatch(normalisePatch(provider, groupResourceType, write.body), groupResourceType)
+      return change(write, id, 'PATCH', (current) => {
+        const patched = applyPatch(groupResourceType, current.document, operations, {
+          id: current.id,
+          strict: provider === 'generic',
+        })
+        write.noteUnknown(groupResourceType, patched.unknown)
+        return patched
+      })
+    },
+
+    remove({ owner, cause, ifMatch }, id) {
+      return groups.remove(owner.directoryId, id, cause, (current) => requireMatch(ifMatch, current))
+    },
+  }
+
+  function change(
+    { owner, cause, ifMatch }: Write,
+    id: string,
+    operation: string,
+    apply: (current: GroupRecord) => GroupChange,
+  ): Promise<GroupRecord> {
+    const applyIfMatched = (current: GroupRecord) => {
+      requireMatch(ifMatch, current)
+      return apply(current)
+    }
+    return groups.change(owner.directoryId, id, applyIfMatched, cause, operation)
+  }
+}

@@ -1,0 +1,10 @@
+/** ServiceProviderConfig's `bulk.maxPayloadSize`, and the limit of every other body. */
+export const largestBodyBytes = 10 * 1024 * 1024
+/** ServiceProviderConfig's `bulk.maxOperations`. */
+export const mostOperations = 1_000
+/** Members that one write of a group may name: what a body holds of them, with room for their names. */
+export const mostMembers = 100_000
+/** Values in all operations of a PATCH, those of members aside: each is held against those there are, under the resource's lock. */
+export const mostValues = 1_000
+/** How deep a body may nest, and what is unpacked from a text in it. */
+export const deepestJson = 64
