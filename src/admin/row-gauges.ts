@@ -1,6 +1,7 @@
 import { sql } from 'kysely'
 import { Gauge, Registry } from 'prom-client'
 import type { Database } from '../db/pool.ts'
+import { countGrants, countUsers } from './stats.ts'
 
 export interface OpenAlarm {
   readonly kind: string
@@ -33,7 +34,7 @@ export async function readRowGauges({
   gauge('tenure_users_active', 'Users whom their identity provider says are active').set(users.active)
   gauge('tenure_users_behind', 'Users of whom something has yet to be decided').set(users.behind)
   gauge('tenure_users_held', 'Users cut by an event that SCIM has not confirmed').set(users.held)
-  gauge('tenure_grants_open', 'Grants that are neither closed nor expired').set(grants)
+  gauge('tenure_grants_open', 'Grants that are neither closed nor expired').set(grants.open)
 
   const perLane = ['server', 'lane'] as const
   const pending = gauge('tenure_deliveries_pending', 'Deliveries yet to arrive, parked ones left out', perLane)
@@ -64,22 +65,6 @@ export async function readRowGauges({
   const open = gauge('tenure_alarms', 'Alarms that are open', ['kind', 'severity'])
   for (const { kind, severity } of raised) open.inc({ kind, severity })
   return registry.metrics()
-}
-
-async function countUsers(db: Database): Promise<{ active: number; behind: number; held: number }> {
-  const { rows } = await sql<{ active: number; behind: number; held: number }>`
-    select count(*) filter (where u.active and u.deleted_at is null) as active,
-      count(*) filter (where s.version > s.converged_version
-        or (u.active and u.deleted_at is null and s.converged_policy_version < d.policy_version)) as behind,
-      count(*) filter (where s.hold_at is not null) as held
-    from user_state s join scim_user u on u.id = s.user_id join directory d on d.id = s.directory_id`.execute(db)
-  return rows[0]!
-}
-
-async function countGrants(db: Database): Promise<number> {
-  const { rows } = await sql<{ open: number }>`
-    select count(*) as open from access_grant where closed_at is null and expires_at > clock_timestamp()`.execute(db)
-  return rows[0]!.open
 }
 
 interface LaneRow {

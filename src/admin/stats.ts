@@ -1,6 +1,6 @@
 import { sql } from 'kysely'
 import { z } from 'zod'
-import type { Database, Transaction } from '../db/pool.ts'
+import type { Database, Executor, Transaction } from '../db/pool.ts'
 import { snapshot } from '../db/transaction.ts'
 import { countSealed } from '../housekeeping/reseal.ts'
 import { type Operation, operation } from '../http/operation.ts'
@@ -51,18 +51,20 @@ export function readStats(db: Database, queue: Queue, sealedUnder: string): Prom
   }))
 }
 
-async function countUsers(trx: Transaction): Promise<Stats['users']> {
+export async function countUsers(executor: Executor): Promise<Stats['users']> {
   const { rows } = await sql<Stats['users']>`
     select count(*) filter (where u.deleted_at is null) as living, count(*) filter (where u.deleted_at is null and u.active) as active,
       count(*) filter (where s.version > s.converged_version or (u.active and u.deleted_at is null and s.converged_policy_version < d.policy_version)) as behind,
       count(*) filter (where s.hold_at is not null) as held
-    from user_state s join scim_user u on u.id = s.user_id join directory d on d.id = s.directory_id`.execute(trx)
+    from user_state s join scim_user u on u.id = s.user_id join directory d on d.id = s.directory_id`.execute(executor)
   return rows[0]!
 }
 
-async function countGrants(trx: Transaction): Promise<Stats['grants']> {
+export async function countGrants(executor: Executor): Promise<Stats['grants']> {
   const { rows } = await sql<Stats['grants']>`
-    select count(*) as open from access_grant where closed_at is null and expires_at > clock_timestamp()`.execute(trx)
+    select count(*) as open from access_grant where closed_at is null and expires_at > clock_timestamp()`.execute(
+    executor,
+  )
   return rows[0]!
 }
 

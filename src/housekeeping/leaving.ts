@@ -1,7 +1,7 @@
 import { sql } from 'kysely'
 import type { Database, Transaction } from '../db/pool.ts'
 import { transaction } from '../db/transaction.ts'
-import { forgetConnectors, handOver } from '../delivery/servers.ts'
+import { forgetConnectors, handOver } from '../delivery/connector-rows.ts'
 
 /** Users whose rows go in one transaction. */
 const batch = 500

@@ -1,6 +1,7 @@
 import type { Command } from 'commander'
 import { segment } from '../api.ts'
 import { confirm, destructiveVerb, listVerb, noun, timeAhead, verb } from '../command.ts'
+import { credentialColumns } from '../credential-columns.ts'
 import { moment } from '../record.ts'
 import type { OutputOptions, Session } from '../session.ts'
 import { relative } from '../times.ts'
@@ -31,15 +32,7 @@ export function credentialCommands(server: Command, session: Session): void {
       columns: [
         { head: 'CLIENT ID', value: ({ clientId }) => clientId },
         { head: 'LABEL', value: ({ label }) => label, least: 8 },
-        { head: 'CREATED', value: ({ createdAt }) => relative(createdAt, now) },
-        {
-          head: 'EXPIRES',
-          value: ({ expiresAt }) => (expiresAt ? relative(expiresAt, now) : 'never'),
-        },
-        {
-          head: 'LAST USED',
-          value: ({ lastUsedAt }) => (lastUsedAt ? relative(lastUsedAt, now) : 'never'),
-        },
+        ...credentialColumns(now),
       ],
       id: ({ clientId }) => clientId,
       none: `No credentials yet. The first: tenure server credential add ${id}`,

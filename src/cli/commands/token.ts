@@ -1,6 +1,7 @@
 import type { Command } from 'commander'
 import { segment } from '../api.ts'
 import { confirm, destructiveVerb, listVerb, noun, timeAhead, verb } from '../command.ts'
+import { credentialColumns } from '../credential-columns.ts'
 import { moment } from '../record.ts'
 import type { OutputOptions, Session } from '../session.ts'
 import { relative } from '../times.ts'
@@ -26,18 +27,7 @@ export function tokenCommands(program: Command, session: Session): void {
       columns: [
         { head: 'ID', value: ({ id }) => id },
         { head: 'LABEL', value: ({ label }) => label, least: 8 },
-        {
-          head: 'CREATED',
-          value: ({ createdAt }) => relative(createdAt, now),
-        },
-        {
-          head: 'EXPIRES',
-          value: ({ expiresAt }) => (expiresAt ? relative(expiresAt, now) : 'never'),
-        },
-        {
-          head: 'LAST USED',
-          value: ({ lastUsedAt }) => (lastUsedAt ? relative(lastUsedAt, now) : 'never'),
-        },
+        ...credentialColumns(now),
       ],
       id: ({ id }) => id,
       none: `No tokens yet. The first: tenure token add ${directory}`,
