@@ -19,6 +19,11 @@ const rateGiven = scimRequestsPerSecond
   .optional()
   .meta({ description: `${scimRateDescription}; null: the default, 5000` })
 
+const reactivateOnCreate = z.boolean().meta({
+  description:
+    'A SCIM POST for a userName whose user is inactive takes that user back, as a PUT would; otherwise it is 409 [false]',
+})
+
 export const directory = z
   .object({
     id,
@@ -27,6 +32,7 @@ export const directory = z
     scimBaseUrl: z.string().meta({ description: 'What the identity provider is given, beside a token' }),
     silentAfterHours: silentAfterHours.meta({ description: 'From when on silence of its provider is an alarm' }),
     scimRequestsPerSecond: scimRequestsPerSecond.meta({ description: scimRateDescription }),
+    reactivateOnCreate,
     lastSeenAt: instant.nullable().meta({ description: 'When its provider last called, to the minute' }),
     createdAt: instant,
   })
@@ -39,6 +45,7 @@ const newDirectory = z
     name: label.optional(),
     silentAfterHours: silentAfterHours.optional(),
     scimRequestsPerSecond: rateGiven,
+    reactivateOnCreate: reactivateOnCreate.optional(),
   })
   .meta({ id: 'NewDirectory' })
 
@@ -146,6 +153,7 @@ export function directoryOperations({
           name: label.optional(),
           silentAfterHours: silentAfterHours.optional(),
           scimRequestsPerSecond: rateGiven,
+          reactivateOnCreate: reactivateOnCreate.optional(),
         })
         .meta({ id: 'DirectoryChange' }),
       answers: { 200: directory },

@@ -78,7 +78,10 @@ export function userOperations({
       tag,
       query: pageQuery.extend({
         directory: z.string().optional().meta({ description: 'May be left out while there is exactly one' }),
-        filter: z.string().optional().meta({ description: 'SCIM filter', example: 'userName sw "ada"' }),
+        filter: z.string().optional().meta({
+          description: 'SCIM filter, over what SCIM shows: of groups those that the user is in directly',
+          example: 'userName sw "ada"',
+        }),
       }),
       answers: { 200: pageOf(user) },
       async handle({ query: { directory, filter, limit, cursor } }) {

@@ -1,5 +1,6 @@
 import { Kysely, type Transaction as KyselyTransaction, PostgresDialect } from 'kysely'
 import pg from 'pg'
+import { PreparingClient } from './prepared.ts'
 import type { Tables } from './tables.ts'
 
 export type Database = Kysely<Tables>
@@ -35,6 +36,7 @@ export function createPool(
     keepAlive: true,
     idle_in_transaction_session_timeout: idleInTransactionMs,
     types,
+    Client: PreparingClient,
     ...(options.searchPath ? { options: `-c search_path=${options.searchPath}` } : {}),
   })
   pool.on('error', () => {})

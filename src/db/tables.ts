@@ -42,6 +42,7 @@ export interface DirectoryTable {
   silent_after_hours: Generated<number>
   /** Null: the default. */
   scim_requests_per_second: number | null
+  reactivate_on_create: Generated<boolean>
 }
 
 export type Provider = 'okta' | 'entra' | 'google' | 'ping' | 'generic'

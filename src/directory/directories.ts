@@ -1,6 +1,7 @@
 import { type RawBuilder, sql } from 'kysely'
 import { createUseNotes } from '../db/last-used.ts'
 import type { Database, Transaction } from '../db/pool.ts'
+import { prepared } from '../db/prepared.ts'
 import type { Provider } from '../db/tables.ts'
 import { transaction, violatedUnique } from '../db/transaction.ts'
 import { Conflict, NotFound } from '../errors.ts'
@@ -23,6 +24,8 @@ export interface DirectoryRecord {
   readonly silentAfterHours: number
   /** SCIM requests that each of its tokens is let through in a second, by one process. */
   readonly scimRequestsPerSecond: number
+  /** A SCIM POST for somebody inactive takes that user back; otherwise it is refused. */
+  readonly reactivateOnCreate: boolean
   /** When its identity provider last called, to the minute. */
   readonly lastSeenAt: Date | null
   readonly createdAt: Date
@@ -50,6 +53,7 @@ export interface TokenOwner {
   readonly directoryId: string
   readonly provider: Provider
   readonly requestsPerSecond: number
+  readonly reactivateOnCreate: boolean
 }
 
 /** Directories and the tokens that open them. */
@@ -64,8 +68,9 @@ export function createDirectories({ db, hintUser }: { db: Database; hintUser: Hi
       name: string
       silentAfterHours?: number
       scimRequestsPerSecond?: number | null
+      reactivateOnCreate?: boolean
     }): Promise<DirectoryRecord> {
-      const { id, provider, name, silentAfterHours, scimRequestsPerSecond = null } = given
+      const { id, provider, name, silentAfterHours, scimRequestsPerSecond = null, reactivateOnCreate = false } = given
       try {
         await db
           .insertInto('directory')
@@ -74,6 +79,7 @@ export function createDirectories({ db, hintUser }: { db: Database; hintUser: Hi
             provider,
             name,
             scim_requests_per_second: scimRequestsPerSecond,
+            reactivate_on_create: reactivateOnCreate,
             ...(silentAfterHours ? { silent_after_hours: silentAfterHours } : {}),
           })
           .execute()
@@ -106,13 +112,19 @@ export function createDirectories({ db, hintUser }: { db: Database; hintUser: Hi
     /** `scimRequestsPerSecond` null: the default again. @throws NotFound */
     async change(
       id: string,
-      change: { name?: string; silentAfterHours?: number; scimRequestsPerSecond?: number | null },
+      change: {
+        name?: string
+        silentAfterHours?: number
+        scimRequestsPerSecond?: number | null
+        reactivateOnCreate?: boolean
+      },
     ): Promise<DirectoryRecord> {
       const { scimRequestsPerSecond: rate } = change
       await sql`
         update directory set name = coalesce(${change.name ?? null}, name),
           silent_after_hours = coalesce(${change.silentAfterHours ?? null}, silent_after_hours),
-          scim_requests_per_second = ${rate === undefined ? sql`scim_requests_per_second` : sql`${rate}::integer`}
+          scim_requests_per_second = ${rate === undefined ? sql`scim_requests_per_second` : sql`${rate}::integer`},
+          reactivate_on_create = coalesce(${change.reactivateOnCreate ?? null}, reactivate_on_create)
         where id = ${id} and deleted_at is null`.execute(db)
       return find(id)
     },
@@ -196,8 +208,9 @@ export function createDirectories({ db, hintUser }: { db: Database; hintUser: Hi
 
     /** Whose living, unexpired token this is, if anybody's. */
     async ownerOf(token: string): Promise<TokenOwner | undefined> {
-      const { rows } = await sql<TokenOwner>`
-        select t.id as "tokenId", d.id as "directoryId", d.provider, ${requestsPerSecond} as "requestsPerSecond"
+      const { rows } = await sql<TokenOwner>`${prepared}
+        select t.id as "tokenId", d.id as "directoryId", d.provider, ${requestsPerSecond} as "requestsPerSecond",
+          d.reactivate_on_create as "reactivateOnCreate"
         from directory_token t join directory d on d.id = t.directory_id
         where t.token_hash = ${hashSecret(token)} and d.deleted_at is null
           and (t.expires_at is null or t.expires_at > clock_timestamp())`.execute(db)
@@ -230,7 +243,7 @@ const requestsPerSecond = sql`coalesce(d.scim_requests_per_second, ${sql.lit(def
 
 const directoryColumns = sql`
   d.id, d.provider, d.name, d.silent_after_hours as "silentAfterHours", ${requestsPerSecond} as "scimRequestsPerSecond",
-  d.last_seen_at as "lastSeenAt", d.created_at as "createdAt"`
+  d.reactivate_on_create as "reactivateOnCreate", d.last_seen_at as "lastSeenAt", d.created_at as "createdAt"`
 
 function after(page: { after?: string }): RawBuilder<unknown> {
   return page.after === undefined ? sql`true` : sql`d.id > ${page.after}`

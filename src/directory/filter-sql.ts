@@ -1,8 +1,17 @@
 import { type RawBuilder, sql } from 'kysely'
-import { type AttributePath, type Compare, type Element, type Filter, leafOf, type Present } from '../filter/ast.ts'
-import { FilterError } from '../filter/errors.ts'
+import {
+  type AttributePath,
+  type Compare,
+  type Element,
+  type Filter,
+  leafOf,
+  type Present,
+  type Term,
+} from '../filter/ast.ts'
 import { compareColumn, type FilterColumns, hasColumn, presentColumn } from './filter-columns.ts'
 import { type Condition, compareText, compareTyped, operandOf } from './filter-compare.ts'
+import { compileParts, joined, type Parts, unsupported } from './filter-parts.ts'
+import { areRows, compileRows, requireFewRowTerms } from './filter-rows.ts'
 
 export type { FilterColumns } from './filter-columns.ts'
 export { foldDocument } from './folded.ts'
@@ -12,24 +21,31 @@ export { foldDocument } from './folded.ts'
  * selects. A null inside counts as false, so a positive condition can use the indexes as it is, and `not` is written
  * `is not true`.
  *
- * @throws FilterError for what the columns cannot answer; never an empty list, after which the provider creates twins
+ * @throws FilterError for what the columns cannot answer, or not at a fair cost; never an empty list, after which the provider creates twins
  */
 export function compileFilter(filter: Filter, columns: FilterColumns): RawBuilder<boolean> {
+  requireFewRowTerms(filter, columns)
+  return compile(filter, columns)
+}
+
+function compile(filter: Filter, columns: FilterColumns): Condition {
   switch (filter.kind) {
     case 'and':
-    case 'or': {
-      const conditions = filter.filters.map((each) => compileFilter(each, columns))
-      return sql`(${sql.join(conditions, filter.kind === 'and' ? sql` and ` : sql` or `)})`
-    }
+    case 'or':
+      return joined(
+        filter.kind,
+        filter.filters.map((each) => compile(each, columns)),
+      )
     case 'not':
-      return sql`(${compileFilter(filter.filter, columns)}) is not true`
-    case 'element':
-      return compileElement(filter, columns)
-    case 'present':
-      return compilePresent(filter, columns)
-    case 'compare':
-      return compileCompare(filter, columns)
+      return sql`(${compile(filter.filter, columns)}) is not true`
+    default:
+      return areRows(filter.path, columns) ? compileRows(filter, columns) : compileTerm(filter, columns)
   }
+}
+
+function compileTerm(term: Term, columns: FilterColumns): Condition {
+  if (term.kind === 'element') return compileElement(term, columns)
+  return term.kind === 'present' ? compilePresent(term, columns) : compileCompare(term, columns)
 }
 
 function compileCompare(compare: Compare, columns: FilterColumns): Condition {
@@ -59,9 +75,9 @@ function compareLeaf(
   present = false,
 ): Condition {
   const leaf = leafOf(compare.path)
-  return leaf.type === 'string' || leaf.type === 'reference' || leaf.type === 'binary'
-    ? compareText(textAt(container, names), leaf, compare, present)
-    : compareTyped(jsonAt(container, names), leaf, compare, present)
+  return leaf.type === 'boolean' || leaf.type === 'integer' || leaf.type === 'decimal'
+    ? compareTyped(jsonAt(container, names), leaf, compare, present)
+    : compareText(textAt(container, names), leaf, compare, present)
 }
 
 function compilePresent({ path }: Present, columns: FilterColumns): Condition {
@@ -84,37 +100,22 @@ function compileElement({ path, filter }: Element, columns: FilterColumns): Cond
   const list = jsonAt(containerOf(path, columns), [attribute.name])
   const wanted = containmentOf(filter)
   if (attribute.multiValued)
-    return wanted ? contains(list, wanted) : anyElement(list, compileParts(filter, sql`e.value`))
-  return sql`(${list} is not null and ${compileParts(filter, list)})`
+    return wanted ? contains(list, wanted) : anyElement(list, compileParts(filter, partsOf(sql`e.value`)))
+  return sql`(${list} is not null and ${compileParts(filter, partsOf(list))})`
 }
 
-/** A filter over the sub-attributes of the one value that `element` is. */
-function compileParts(filter: Filter, element: RawBuilder<unknown>): Condition {
-  switch (filter.kind) {
-    case 'and':
-    case 'or': {
-      const conditions = filter.filters.map((each) => compileParts(each, element))
-      return sql`(${sql.join(conditions, filter.kind === 'and' ? sql` and ` : sql` or `)})`
-    }
-    case 'not':
-      return sql`(${compileParts(filter.filter, element)}) is not true`
-    case 'present':
-      return sql`${jsonAt(element, [filter.path.attribute.name])} is not null`
-    case 'compare': {
-      const { attribute } = filter.path
-      if (filter.value !== null) return compareLeaf(filter, element, [attribute.name])
-      const missing = sql`${jsonAt(element, [attribute.name])} is ${filter.op === 'eq' ? sql`null` : sql`not null`}`
-      return sql`(${missing})`
-    }
-    case 'element':
-      throw unsupported(filter.path)
+/** Of the one value that `element` is. */
+function partsOf(element: RawBuilder<unknown>): Parts {
+  return {
+    compare: (compare, { name }) => compareLeaf(compare, element, [name]),
+    present: ({ name }) => sql`${jsonAt(element, [name])} is not null`,
   }
 }
 
 function containmentOf(filter: Filter): Record<string, unknown> | undefined {
   if (filter.kind === 'compare' && filter.op === 'eq' && filter.value !== null) {
     const { attribute } = filter.path
-    return attribute.type === 'dateTime' ? undefined : { [attribute.name]: operandOf(attribute, filter.value) }
+    return { [attribute.name]: operandOf(attribute, filter.value) }
   }
   if (filter.kind !== 'and') return undefined
   const parts = filter.filters.map(containmentOf)
@@ -142,8 +143,4 @@ export function jsonAt(container: RawBuilder<unknown>, names: readonly string[])
 
 function textAt(container: RawBuilder<unknown>, names: readonly string[]): RawBuilder<unknown> {
   return sql`${jsonAt(container, names.slice(0, -1))} ->> ${sql.lit(names.at(-1)!)}`
-}
-
-function unsupported({ attribute, sub }: AttributePath): FilterError {
-  return new FilterError(`this filter on ${sub ? `${attribute.name}.${sub.name}` : attribute.name} is not supported`)
 }

@@ -3,6 +3,7 @@ import type { Database } from '../db/pool.ts'
 import { Invalid, NotFound } from '../errors.ts'
 import { fold } from '../fold.ts'
 import { isResourceId } from '../ids.ts'
+import { isOf } from './by-key.ts'
 
 /** A user as operators and servers name one, within a directory. */
 export type UserReference = { readonly id: string } | { readonly userName: string } | { readonly externalId: string }
@@ -22,7 +23,7 @@ export async function findUser(db: Database, directoryId: string, reference: Use
   const rows = await db
     .selectFrom('scim_user')
     .select('id')
-    .where('directory_id', '=', directoryId)
+    .where(isOf(directoryId, 'scim_user'))
     .where(where)
     .limit(2)
     .execute()

@@ -1,16 +1,33 @@
 import { isDeepStrictEqual } from 'node:util'
-import { sql } from 'kysely'
+import { type RawBuilder, sql } from 'kysely'
 import type { Database, Executor, Transaction } from '../db/pool.ts'
+import { prepared } from '../db/prepared.ts'
 import { transaction } from '../db/transaction.ts'
 import { NotFound, TenureError } from '../errors.ts'
 import { fold } from '../fold.ts'
 import { newResourceId } from '../ids.ts'
 import type { Lane } from '../queue/catalog.ts'
 import { groupResourceType } from '../schemas/group.ts'
+import { isAmong, isOf } from './by-key.ts'
 import { foldDocument } from './filter-sql.ts'
-import { after, cutPage, inOrderOfCreation, type Listing, limitOf, orderBy, type Page, written } from './listing.ts'
+import {
+  after,
+  countOf,
+  cutPage,
+  inOrderOfCreation,
+  isUsual,
+  isWhole,
+  type Listing,
+  limitOf,
+  orderBy,
+  type Page,
+  within,
+  written,
+} from './listing.ts'
 import { lockGroups, lockMemberships, lockUsers } from './locks.ts'
-import { type Cause, type Touch, touchUsers } from './state.ts'
+import { answerShaped } from './question.ts'
+import { type Cause, touchUsers } from './state.ts'
+import { Turns } from './turns.ts'
 import { type Document, externalIdOf, type HintUser, naming } from './users.ts'
 
 export interface Member {
@@ -60,6 +77,8 @@ export class MembershipCycle extends TenureError {
  * and touches every user whose transitive groups change.
  */
 export function createGroups({ db, hintUser }: { db: Database; hintUser: HintUser }) {
+  const turns = new Turns()
+
   return {
     /** @throws NotUnique, UnknownMember; NotFound when the directory has been deleted */
     async create(directoryId: string, { document, members }: GroupChange, cause: Cause): Promise<GroupRecord> {
@@ -76,7 +95,9 @@ export function createGroups({ db, hintUser }: { db: Database; hintUser: HintUse
             if (!numAffectedRows) throw new NotFound(`Directory "${directoryId}" not found`)
             const delta = await resolveDelta(trx, directoryId, id, members)
             if (delta.isNesting && mode === 'shared') throw new NeedsExclusive()
-            const touched = await applyDelta(trx, directoryId, id, delta, false, cause, 'POST')
+            const touched = await lockTouched(trx, directoryId, id, delta, false)
+            await writeWithMembers(trx, id, delta, sql`select`)
+            await touch(trx, id, touched, cause, 'POST')
             return { group: (await readGroup(trx, directoryId, id))!, touched }
           }),
         ),
@@ -107,16 +128,9 @@ export function createGroups({ db, hintUser }: { db: Database; hintUser: HintUse
     },
 
     async list(directoryId: string, listing: Listing): Promise<Page<GroupRecord>> {
-      const order = listing.order ?? inOrderOfCreation('g')
-      const id = sql.ref('g.id')
-      const where = sql`g.directory_id = ${directoryId} and g.deleted_at is null and ${listing.where ?? sql`true`}`
-      const total = await sql<{ total: number }>`select count(*) as total from scim_group g where ${where}`.execute(db)
-      const { rows } = await sql<GroupRow & { place: string | null }>`
-        select ${groupColumns}, ${written(order.key)} as place
-        from scim_group g where ${where} and ${after(order, id, listing.from)}
-        ${orderBy(order, id)} ${limitOf(listing)}`.execute(db)
-      const page = cutPage(rows, listing)
-      return { items: page.rows.map(toRecord), total: total.rows[0]!.total, next: page.next }
+      return isUsual(listing)
+        ? listGroups(db, directoryId, listing)
+        : answerShaped(db, (trx) => listGroups(trx, directoryId, listing))
     },
 
     /**
@@ -132,29 +146,28 @@ export function createGroups({ db, hintUser }: { db: Database; hintUser: HintUse
       cause: Cause,
       operation: string,
     ): Promise<GroupRecord> {
-      const { group, touched } = await naming('scim_group_name', 'displayName', () =>
-        escalating(async (mode) =>
-          transaction(db, async (trx) => {
-            await lockMemberships(trx, directoryId, mode)
-            await lockGroups(trx, directoryId, [id])
-            const current = await readGroup(trx, directoryId, id)
-            if (!current) throw new NotFound(`Group ${id} not found`)
-            const { document, members } = change(current)
-            const delta = await resolveDelta(trx, directoryId, id, members)
-            const renamed = nameOf(document) !== nameOf(current.document)
-            if ((renamed || delta.isNesting) && mode === 'shared') throw new NeedsExclusive()
+      const { group, touched } = await turns.take(`${directoryId} ${id}`, () =>
+        naming('scim_group_name', 'displayName', () =>
+          escalating(async (mode) =>
+            transaction(db, async (trx) => {
+              await lockMemberships(trx, directoryId, mode)
+              await lockGroups(trx, directoryId, [id])
+              const current = await readGroup(trx, directoryId, id)
+              if (!current) throw new NotFound(`Group ${id} not found`)
+              const { document, members } = change(current)
+              const delta = await resolveDelta(trx, directoryId, id, members)
+              const renamed = nameOf(document) !== nameOf(current.document)
+              if ((renamed || delta.isNesting) && mode === 'shared') throw new NeedsExclusive()
 
-            const changed = !isDeepStrictEqual(document, current.document)
-            if (!changed && delta.isEmpty) return { group: current, touched: nobody }
-            await sql`
-              update scim_group set
-                display_name = ${nameOf(document)}, display_name_key = ${fold(nameOf(document))}, external_id = ${externalIdOf(document)},
-                document = ${JSON.stringify(document)}::jsonb, folded = ${JSON.stringify(foldDocument(groupResourceType, document))}::jsonb,
-                version = version + 1, last_modified = clock_timestamp()
-              where id = ${id}`.execute(trx)
-            const touched = await applyDelta(trx, directoryId, id, delta, renamed, cause, operation)
-            return { group: (await readGroup(trx, directoryId, id))!, touched }
-          }),
+              const changed = !isDeepStrictEqual(document, current.document)
+              if (!changed && delta.isEmpty) return { group: current, touched: nobody }
+              const touched = await lockTouched(trx, directoryId, id, delta, renamed)
+              const [written] = await writeWithMembers(trx, id, delta, updateOf(id, document))
+              await touch(trx, id, touched, cause, operation)
+              const { version, last_modified } = written!
+              return { group: { ...current, document, version, lastModified: last_modified }, touched }
+            }),
+          ),
         ),
       )
       hintAll(touched, cause)
@@ -203,6 +216,21 @@ export function createGroups({ db, hintUser }: { db: Database; hintUser: HintUse
 
 export type Groups = ReturnType<typeof createGroups>
 
+async function listGroups(executor: Executor, directoryId: string, listing: Listing): Promise<Page<GroupRecord>> {
+  const order = listing.order ?? inOrderOfCreation('g')
+  const id = sql.ref('g.id')
+  const usual = isUsual(listing) ? prepared : sql``
+  const where = sql`${within(listing, directoryId, 'g')} and g.deleted_at is null and ${listing.where ?? sql`true`}`
+  const count = sql<number>`(select count(*) from scim_group g where ${where})`
+  const { rows } = await sql<GroupRow & { place: string | null; total: number }>`${usual}
+    select ${groupColumns}, ${written(order.key)} as place, ${count} as total
+    from scim_group g where ${where} and ${after(order, id, listing.from)}
+    ${orderBy(order, id)} ${limitOf(listing)}`.execute(executor)
+  const page = cutPage(rows, listing)
+  const total = rows[0]?.total ?? (isWhole(listing) ? 0 : await countOf(executor, count))
+  return { items: page.rows.map(toRecord), total, next: page.next }
+}
+
 type Touched = Readonly<Record<Lane, readonly string[]>>
 const nobody: Touched = { urgent: [], normal: [] }
 
@@ -235,9 +263,9 @@ export async function readGroups(
   directoryId: string,
   ids: readonly string[],
 ): Promise<GroupRecord[]> {
-  const { rows } = await sql<GroupRow>`
+  const { rows } = await sql<GroupRow>`${prepared}
     select ${groupColumns} from scim_group g
-    where g.id = any(${ids}::uuid[]) and g.directory_id = ${directoryId} and g.deleted_at is null`.execute(executor)
+    where ${isAmong(ids, 'g.id')} and ${isOf(directoryId, 'g')} and g.deleted_at is null`.execute(executor)
   return rows.map(toRecord)
 }
 
@@ -280,24 +308,24 @@ async function resolveDelta(
     return { users: { add: [], remove: [] }, groups: { add: [], remove: [] }, isNesting: false, isEmpty: true }
   }
 
-  const { rows } = await sql<{ id: string; type: 'User' | 'Group'; is_member: boolean; wanted: boolean }>`
-    with named as (select distinct id from unnest(${named}::uuid[]) as t (id)),
-         leaving as (select distinct id from unnest(${removals}::uuid[]) as t (id))
+  const wanted = sql`
     select u.id, 'User' as type, m.user_id is not null as is_member, true as wanted
-      from named n join scim_user u on u.id = n.id and u.id = any(${named}::uuid[]) and u.directory_id = ${directoryId} and u.deleted_at is null
-      left join group_user m on m.group_id = ${groupId} and m.user_id = u.id
+      from scim_user u left join group_user m on m.group_id = ${groupId} and m.user_id = u.id
+      where ${isAmong(named, 'u.id')} and ${isOf(directoryId, 'u')} and u.deleted_at is null
     union all
     select g.id, 'Group', e.child_id is not null, true
-      from named n join scim_group g on g.id = n.id and g.directory_id = ${directoryId} and g.deleted_at is null
-      left join group_nesting e on e.parent_id = ${groupId} and e.child_id = g.id
-    union all
+      from scim_group g left join group_nesting e on e.parent_id = ${groupId} and e.child_id = g.id
+      where ${isAmong(named, 'g.id')} and ${isOf(directoryId, 'g')} and g.deleted_at is null`
+  // By the key, one at a time: asked the other way round it reads every member there is.
+  const isLeaving = (column: string) => (members.replaceAll ? sql`true` : isAmong(removals, column))
+  const unwanted = sql`
     select m.user_id, 'User', true, false from group_user m
-      where m.group_id = ${groupId} and m.user_id not in (select id from named)
-        and (${members.replaceAll} or m.user_id in (select id from leaving))
+      where m.group_id = ${groupId} and m.user_id <> all(${named}::uuid[]) and ${isLeaving('m.user_id')}
     union all
     select e.child_id, 'Group', true, false from group_nesting e
-      where e.parent_id = ${groupId} and e.child_id not in (select id from named)
-        and (${members.replaceAll} or e.child_id in (select id from leaving))`.execute(trx)
+      where e.parent_id = ${groupId} and e.child_id <> all(${named}::uuid[]) and ${isLeaving('e.child_id')}`
+  const { rows } = await sql<{ id: string; type: 'User' | 'Group'; is_member: boolean; wanted: boolean }>`${prepared}
+    ${wanted} union all ${unwanted}`.execute(trx)
 
   const found = new Set(rows.filter(({ wanted }) => wanted).map(({ id }) => id))
   const missing = named.find((id) => !found.has(id.toLowerCase()))
@@ -310,15 +338,13 @@ async function resolveDelta(
   return { users, groups, isNesting, isEmpty: !isNesting && users.add.length + users.remove.length === 0 }
 }
 
-/** Writes the members and touches everyone whose transitive groups change. @returns whom to hint, by lane */
-async function applyDelta(
+/** Locks everyone whose transitive groups are about to change. @returns whom, by lane */
+async function lockTouched(
   trx: Transaction,
   directoryId: string,
   groupId: string,
   delta: Delta,
   renamed: boolean,
-  cause: Cause,
-  operation: string,
 ): Promise<Touched> {
   if (delta.groups.add.includes(groupId)) throw new MembershipCycle()
   const gaining = new Set([...delta.users.add, ...(await usersBelow(trx, delta.groups.add))])
@@ -326,29 +352,51 @@ async function applyDelta(
   // A rename may take a rule away as well as give one.
   if (renamed) for (const id of await usersBelow(trx, [groupId])) losing.add(id)
   const living = new Set(await lockUsers(trx, directoryId, [...gaining.union(losing)]))
+  return {
+    urgent: [...losing.intersection(living)],
+    normal: [...gaining.difference(losing).intersection(living)],
+  }
+}
 
-  await sql`
-    with users_gone as (delete from group_user where group_id = ${groupId} and user_id = any(${delta.users.remove}::uuid[])),
-         groups_gone as (delete from group_nesting where parent_id = ${groupId} and child_id = any(${delta.groups.remove}::uuid[])),
+/** Who joins and who leaves, in one statement with what is to be written of the group itself. */
+async function writeWithMembers<T>(
+  trx: Transaction,
+  groupId: string,
+  { users, groups }: Delta,
+  group: RawBuilder<T>,
+): Promise<T[]> {
+  const { rows } = await sql<T>`${prepared}
+    with users_gone as (delete from group_user where group_id = ${groupId} and ${isAmong(users.remove, 'user_id')}),
+         groups_gone as (delete from group_nesting where parent_id = ${groupId} and ${isAmong(groups.remove, 'child_id')}),
          groups_new as (
-           insert into group_nesting (parent_id, child_id) select ${groupId}, id from unnest(${delta.groups.add}::uuid[]) as t (id))
-    insert into group_user (group_id, user_id)
-    select ${groupId}, u.id from scim_user u where u.id = any(${delta.users.add}::uuid[]) and u.deleted_at is null`.execute(
-    trx,
-  )
-  if (delta.groups.add.length > 0 && (await isBelowItself(trx, groupId))) throw new MembershipCycle()
+           insert into group_nesting (parent_id, child_id) select ${groupId}::uuid, id from unnest(${groups.add}::uuid[]) as t (id)),
+         users_new as (
+           insert into group_user (group_id, user_id)
+           select ${groupId}::uuid, u.id from scim_user u where ${isAmong(users.add, 'u.id')} and u.deleted_at is null)
+    ${group}`.execute(trx)
+  if (groups.add.length > 0 && (await isBelowItself(trx, groupId))) throw new MembershipCycle()
+  return rows
+}
 
-  const touch = (urgent: boolean): Touch => ({
-    kind: 'changed',
-    cut: false,
-    urgent,
-    detail: { operation, group: groupId },
-  })
-  const urgent = [...losing.intersection(living)]
-  const normal = [...gaining.difference(losing).intersection(living)]
-  await touchUsers(trx, urgent, touch(true), cause)
-  await touchUsers(trx, normal, touch(false), cause)
-  return { urgent, normal }
+function updateOf(id: string, document: Document): RawBuilder<{ version: number; last_modified: Date }> {
+  return sql`
+    update scim_group set
+      display_name = ${nameOf(document)}, display_name_key = ${fold(nameOf(document))}, external_id = ${externalIdOf(document)},
+      document = ${JSON.stringify(document)}::jsonb, folded = ${JSON.stringify(foldDocument(groupResourceType, document))}::jsonb,
+      version = version + 1, last_modified = clock_timestamp()
+    where id = ${id} returning version, last_modified`
+}
+
+async function touch(
+  trx: Transaction,
+  groupId: string,
+  { urgent, normal }: Touched,
+  cause: Cause,
+  operation: string,
+): Promise<void> {
+  const change = { kind: 'changed', cut: false, detail: { operation, group: groupId } } as const
+  await touchUsers(trx, urgent, { ...change, urgent: true }, cause)
+  await touchUsers(trx, normal, { ...change, urgent: false }, cause)
 }
 
 /** Users that are in one of these groups, directly or through nested ones. */

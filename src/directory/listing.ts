@@ -1,4 +1,6 @@
 import { type RawBuilder, sql } from 'kysely'
+import type { Executor } from '../db/pool.ts'
+import { isOf } from './by-key.ts'
 
 /**
  * What rows are ordered by, before their id. `kind` says how it compares, and how it is written down as text;
@@ -27,6 +29,8 @@ export type Start = { readonly offset: number } | { readonly after: Position | u
 /** Which resources, in which order (that of creation unless said otherwise), and which part of them. */
 export interface Listing {
   readonly where?: RawBuilder<boolean> | undefined
+  /** `where` asks for one value of a key, which few have: that and nothing else, or among other things. */
+  readonly key?: 'alone' | 'among others' | undefined
   readonly order?: Order | undefined
   readonly from: Start
   readonly limit: number
@@ -39,8 +43,29 @@ export interface Page<T> {
   readonly next?: Position | undefined
 }
 
+/** Of the directory: by an index that begins with it, unless there is a key to find them by. */
+export function within({ key }: Listing, directoryId: string, alias: string): RawBuilder<boolean> {
+  return key ? isOf(directoryId, alias) : sql`${sql.ref(`${alias}.directory_id`)} = ${directoryId}`
+}
+
+/** Whether its statement is one of the few that identity providers send all day, and not shaped by the request. */
+export function isUsual({ where, key, order }: Listing): boolean {
+  return !order && (!where || key === 'alone')
+}
+
 export function inOrderOfCreation(alias: string): Order {
   return { key: { expression: sql.ref(`${alias}.created_at`), kind: 'time', isNeverNull: true }, descending: false }
+}
+
+/** Whether a page without rows says that there are none at all. */
+export function isWhole({ from, limit }: Listing): boolean {
+  return 'offset' in from && from.offset === 0 && limit > 0
+}
+
+/** @param count a subquery */
+export async function countOf(executor: Executor, count: RawBuilder<number>): Promise<number> {
+  const { rows } = await sql<{ total: number }>`select ${count} as total`.execute(executor)
+  return rows[0]!.total
 }
 
 /**

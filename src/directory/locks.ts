@@ -1,5 +1,7 @@
 import { sql } from 'kysely'
 import type { Transaction } from '../db/pool.ts'
+import { prepared } from '../db/prepared.ts'
+import { isAmong, isOf } from './by-key.ts'
 
 /**
  * The order in which locks are taken, everywhere: the directory's membership lock, groups by id, users by id,
@@ -18,25 +20,25 @@ export async function lockMemberships(
 ): Promise<void> {
   const key = sql`hashtextextended(${`tenure memberships ${directoryId}`}, 0)`
   await (mode === 'shared'
-    ? sql`select pg_advisory_xact_lock_shared(${key})`
+    ? sql`${prepared} select pg_advisory_xact_lock_shared(${key})`
     : sql`select pg_advisory_xact_lock(${key})`
   ).execute(trx)
 }
 
 /** @returns those of `ids` that are living groups of the directory */
 export async function lockGroups(trx: Transaction, directoryId: string, ids: readonly string[]): Promise<string[]> {
-  const { rows } = await sql<{ id: string }>`
-    select id from scim_group
-    where id = any(${ids}::uuid[]) and directory_id = ${directoryId} and deleted_at is null
-    order by id for no key update`.execute(trx)
+  const { rows } = await sql<{ id: string }>`${prepared}
+    select g.id from scim_group g
+    where ${isAmong(ids, 'g.id')} and ${isOf(directoryId, 'g')} and g.deleted_at is null
+    order by g.id for no key update`.execute(trx)
   return rows.map(({ id }) => id)
 }
 
 /** The lock of everything about these users. @returns those of `ids` that are users of the directory */
 export async function lockUsers(trx: Transaction, directoryId: string, ids: readonly string[]): Promise<string[]> {
-  const { rows } = await sql<{ user_id: string }>`
-    select user_id from user_state
-    where user_id = any(${ids}::uuid[]) and directory_id = ${directoryId}
-    order by user_id for no key update`.execute(trx)
+  const { rows } = await sql<{ user_id: string }>`${prepared}
+    select s.user_id from user_state s
+    where ${isAmong(ids, 's.user_id')} and ${isOf(directoryId, 's')}
+    order by s.user_id for no key update`.execute(trx)
   return rows.map(({ user_id }) => user_id)
 }

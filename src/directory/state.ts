@@ -1,5 +1,6 @@
 import { type RawBuilder, sql } from 'kysely'
 import type { Transaction } from '../db/pool.ts'
+import { prepared } from '../db/prepared.ts'
 import type { EventKind, EventSource } from '../db/tables.ts'
 import { newId } from '../ids.ts'
 
@@ -40,7 +41,11 @@ export async function touchUsers(
 ): Promise<void> {
   if (userIds.length === 0) return
   const events = userIds.map(() => newId('evt'))
-  await sql`
+  const given =
+    userIds.length === 1
+      ? sql`(values (${userIds[0]}::uuid, ${events[0]}::text))`
+      : sql`unnest(${userIds}::uuid[], ${events}::text[])`
+  await sql`${prepared}
     with touched as (
       update user_state s set
         version = s.version + 1,
@@ -48,7 +53,7 @@ export async function touchUsers(
         urgent = s.urgent or ${touch.urgent},
         behind_since = coalesce(s.behind_since, clock_timestamp()),
         converge_due_at = least(s.converge_due_at, clock_timestamp() + make_interval(secs => ${graceSeconds}))
-      from unnest(${userIds}::uuid[], ${events}::text[]) as given (user_id, event_id)
+      from ${given} as given (user_id, event_id)
       where s.user_id = given.user_id
       returning s.user_id, s.directory_id, s.epoch, s.not_before, given.event_id
     ), event as (

@@ -1,15 +1,31 @@
 import { isDeepStrictEqual } from 'node:util'
-import { type RawBuilder, sql } from 'kysely'
+import { sql } from 'kysely'
 import type { Database, Executor, Transaction } from '../db/pool.ts'
-import { StartOver, transaction, violatedUnique } from '../db/transaction.ts'
+import { prepared } from '../db/prepared.ts'
+import { retrying, StartOver, transaction, violatedUnique } from '../db/transaction.ts'
 import { Conflict, NotFound, TenureError } from '../errors.ts'
 import { fold } from '../fold.ts'
 import { newId, newResourceId } from '../ids.ts'
 import type { Lane } from '../queue/catalog.ts'
 import { userResourceType } from '../schemas/user.ts'
+import { isAmong, isOf } from './by-key.ts'
 import { foldDocument } from './filter-sql.ts'
-import { after, cutPage, inOrderOfCreation, type Listing, limitOf, orderBy, type Page, written } from './listing.ts'
+import {
+  after,
+  countOf,
+  cutPage,
+  inOrderOfCreation,
+  isUsual,
+  isWhole,
+  type Listing,
+  limitOf,
+  orderBy,
+  type Page,
+  within,
+  written,
+} from './listing.ts'
 import { lockGroups, lockMemberships, lockUsers } from './locks.ts'
+import { answerShaped } from './question.ts'
 import { type Cause, detailOf, touchUsers } from './state.ts'
 
 export type Document = Record<string, unknown>
@@ -31,6 +47,9 @@ export interface UserChange {
   readonly statesActive?: boolean
 }
 
+/** What the POST that names an inactive user makes of that user. */
+export type TakeBack = (current: UserRecord) => UserChange
+
 /** Two living resources of one directory may not share this attribute. */
 export class NotUnique extends TenureError {
   readonly attribute: string
@@ -50,20 +69,24 @@ export type HintUser = (userId: string, lane: Lane, cause?: Cause) => void
  */
 export function createUsers({ db, hintUser }: { db: Database; hintUser: HintUser }) {
   return {
-    /** @throws NotUnique; NotFound when the directory has been deleted */
-    async create(directoryId: string, document: Document, cause: Cause): Promise<UserRecord> {
-      const id = newResourceId()
-      const row = await naming('scim_user_name', 'userName', () => insertUser(db, directoryId, id, document, cause))
-      hintUser(id, 'normal', cause)
-      return {
-        id,
-        directoryId,
-        document,
-        groups: [],
-        version: 1,
-        createdAt: row.created_at,
-        lastModified: row.created_at,
-      }
+    /**
+     * `takeBack`: what becomes of an inactive user of this name, who is then the answer instead of a refusal.
+     *
+     * @throws NotUnique; NotFound when the directory has been deleted
+     */
+    async create(directoryId: string, document: Document, cause: Cause, takeBack?: TakeBack): Promise<UserRecord> {
+      if (!takeBack) return insert(directoryId, document, cause)
+      return retrying(async () => {
+        try {
+          return await insert(directoryId, document, cause)
+        } catch (error) {
+          if (!(error instanceof NotUnique)) throw error
+          const user = await takeBackNamed(directoryId, keyOf(document), takeBack, cause)
+          // Whoever had the name has it no more.
+          if (!user) throw new StartOver()
+          return user
+        }
+      })
     },
 
     /** @throws NotFound */
@@ -74,24 +97,9 @@ export function createUsers({ db, hintUser }: { db: Database; hintUser: HintUser
     },
 
     async list(directoryId: string, listing: Listing): Promise<Page<UserRecord>> {
-      const { from } = listing
-      const order = listing.order ?? inOrderOfCreation('u')
-      const id = sql.ref('u.id')
-      const where = sql`u.directory_id = ${directoryId} and u.deleted_at is null and ${listing.where ?? sql`true`}`
-      // "offset 0" keeps the order of the page from being bought by reading the whole directory in that order.
-      const found = sql`(select * from scim_user u where ${where} ${listing.where ? sql`offset 0` : sql``})`
-      const total = 'offset' in from ? sql`count(*) over ()` : sql`(select count(*) from scim_user u where ${where})`
-      const { rows } = await sql<UserRow & { total: number; place: string | null }>`
-        select ${userColumns}, ${total} as total, ${written(order.key)} as place
-        from ${found} u where ${after(order, id, from)}
-        ${orderBy(order, id)} ${limitOf(listing)}`.execute(db)
-      const page = cutPage(rows, listing)
-      const isBeginning = 'offset' in from && from.offset === 0 && listing.limit > 0
-      return {
-        items: page.rows.map(toRecord),
-        total: rows[0]?.total ?? (isBeginning ? 0 : await countUsers(where)),
-        next: page.next,
-      }
+      return isUsual(listing)
+        ? listUsers(db, directoryId, listing)
+        : answerShaped(db, (trx) => listUsers(trx, directoryId, listing))
     },
 
     /**
@@ -181,6 +189,41 @@ export function createUsers({ db, hintUser }: { db: Database; hintUser: HintUser
     },
   }
 
+  async function insert(directoryId: string, document: Document, cause: Cause): Promise<UserRecord> {
+    const id = newResourceId()
+    const row = await naming('scim_user_name', 'userName', () => insertUser(db, directoryId, id, document, cause))
+    hintUser(id, 'normal', cause)
+    return {
+      id,
+      directoryId,
+      document,
+      groups: [],
+      version: 1,
+      createdAt: row.created_at,
+      lastModified: row.created_at,
+    }
+  }
+
+  /** Undefined when nobody has the name. @throws NotUnique when somebody active has it */
+  async function takeBackNamed(
+    directoryId: string,
+    key: string,
+    takeBack: TakeBack,
+    cause: Cause,
+  ): Promise<UserRecord | undefined> {
+    const taken = await transaction(db, async (trx) => {
+      const id = await idNamed(trx, directoryId, key)
+      if (id === undefined) return undefined
+      await lockUsers(trx, directoryId, [id])
+      const current = await readUser(trx, directoryId, id)
+      if (!current || keyOf(current.document) !== key) return undefined
+      if (current.document.active !== false) throw new NotUnique('userName')
+      return changeLocked(trx, current, takeBack(current), cause, 'POST')
+    })
+    if (taken?.lane) hintUser(taken.user.id, taken.lane, cause)
+    return taken?.user
+  }
+
   /** With the lock of a user who may be deleted, and in whichever directory. @throws NotFound */
   async function onUser(id: string, work: (trx: Transaction) => Promise<void>): Promise<void> {
     await transaction(db, async (trx) => {
@@ -192,14 +235,34 @@ export function createUsers({ db, hintUser }: { db: Database; hintUser: HintUser
       await work(trx)
     })
   }
-
-  async function countUsers(where: RawBuilder<unknown>): Promise<number> {
-    const { rows } = await sql<{ total: number }>`select count(*) as total from scim_user u where ${where}`.execute(db)
-    return rows[0]!.total
-  }
 }
 
 export type Users = ReturnType<typeof createUsers>
+
+async function listUsers(executor: Executor, directoryId: string, listing: Listing): Promise<Page<UserRecord>> {
+  const { from } = listing
+  const order = listing.order ?? inOrderOfCreation('u')
+  const id = sql.ref('u.id')
+  const where = sql`${within(listing, directoryId, 'u')} and u.deleted_at is null and ${listing.where ?? sql`true`}`
+  // "offset 0" keeps the order of the page from being bought by reading the whole directory in that order.
+  const found = sql`(select * from scim_user u where ${where} ${listing.where ? sql`offset 0` : sql``})`
+  const count = sql<number>`(select count(*) from scim_user u where ${where})`
+  // What a filter finds is counted in passing; everybody, by the index, without the rows.
+  const total = 'offset' in from && listing.where ? sql`count(*) over ()` : count
+  const usual = isUsual(listing) ? prepared : sql``
+  const { rows } = await sql<UserRow & { total: number; place: string | null }>`${usual}
+    select ${userColumns}, u.total, u.place from (
+      select u.*, ${total} as total, ${written(order.key)} as place
+      from ${found} u where ${after(order, id, from)}
+      ${orderBy(order, id)} ${limitOf(listing)}
+    ) u ${orderBy(order, id)}`.execute(executor)
+  const page = cutPage(rows, listing)
+  return {
+    items: page.rows.map(toRecord),
+    total: rows[0]?.total ?? (isWhole(listing) ? 0 : await countOf(executor, count)),
+    next: page.next,
+  }
+}
 
 interface UserRow {
   id: string
@@ -222,9 +285,9 @@ export async function readUsers(
   directoryId: string,
   ids: readonly string[],
 ): Promise<UserRecord[]> {
-  const { rows } = await sql<UserRow>`
+  const { rows } = await sql<UserRow>`${prepared}
     select ${userColumns} from scim_user u
-    where u.id = any(${ids}::uuid[]) and u.directory_id = ${directoryId} and u.deleted_at is null`.execute(executor)
+    where ${isAmong(ids, 'u.id')} and ${isOf(directoryId, 'u')} and u.deleted_at is null`.execute(executor)
   return rows.map(toRecord)
 }
 
@@ -244,6 +307,13 @@ async function readUser(executor: Executor, directoryId: string, id: string): Pr
   return (await readUsers(executor, directoryId, [id]))[0]
 }
 
+async function idNamed(trx: Transaction, directoryId: string, key: string): Promise<string | undefined> {
+  const { rows } = await sql<{ id: string }>`
+    select u.id from scim_user u
+    where ${isOf(directoryId, 'u')} and u.user_name_key = ${key} and u.deleted_at is null`.execute(trx)
+  return rows[0]?.id
+}
+
 async function groupsOf(trx: Transaction, userId: string): Promise<string[]> {
   const { rows } = await sql<{ group_id: string }>`select group_id from group_user where user_id = ${userId}`.execute(
     trx,
@@ -260,7 +330,7 @@ async function insertUser(
   cause: Cause,
 ): Promise<{ created_at: Date }> {
   const kind = document.active === false ? 'changed' : 'joined'
-  const { rows } = await sql<{ created_at: Date }>`
+  const { rows } = await sql<{ created_at: Date }>`${prepared}
     with inserted as (
       insert into scim_user (id, directory_id, user_name_key, external_id, active, document, folded)
       select ${id}::uuid, d.id, ${keyOf(document)}, ${externalIdOf(document)}, ${document.active !== false},
@@ -297,7 +367,7 @@ async function changeLocked(
   const isActive = document.active !== false
   const cut = wasActive && !isActive
   const kind = cut ? 'left' : ended || (!wasActive && isActive) ? 'resumed' : 'changed'
-  const { rows } = await sql<{ version: number; last_modified: Date }>`
+  const { rows } = await sql<{ version: number; last_modified: Date }>`${prepared}
     update scim_user set
       user_name_key = ${keyOf(document)}, external_id = ${externalIdOf(document)}, active = ${isActive},
       document = ${JSON.stringify(document)}::jsonb, folded = ${JSON.stringify(foldDocument(userResourceType, document))}::jsonb,

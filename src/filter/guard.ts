@@ -28,13 +28,14 @@ type Expected = 'expression' | 'operator' | 'value' | 'connective'
  * Checks the grammar of RFC 7644 §3.4.2.2 word by word, so that every mistake has a position, and bounds length, depth
  * and terms before the recursive parser runs. Paths and values leave as placeholders: the parser then meets neither
  * escapes nor `$ref` nor bare words, which it misreads, and cannot confuse `a[…].b eq 1` with `a[…] and a.b eq 1`.
+ * `strict`: nothing beyond the RFC's grammar.
  */
-export function guard(source: string): Guarded {
+export function guard(source: string, strict = false): Guarded {
   if (source.length > limits.length) {
     throw new FilterError(`a filter may have at most ${limits.length} characters`, limits.length)
   }
-  const grammar = new Grammar()
-  for (const lexeme of lex(source)) grammar.take(lexeme)
+  const grammar = new Grammar(strict)
+  for (const lexeme of lex(source, strict)) grammar.take(lexeme)
   return { rewritten: grammar.words.join(' '), placeholders: grammar.placeholders }
 }
 
@@ -43,9 +44,14 @@ class Grammar {
   readonly placeholders: Placeholder[] = []
   readonly #open: ('(' | '[' | 'not')[] = []
   #expected: Expected = 'expression'
+  readonly #strict: boolean
   #terms = 0
   #linkable: number | undefined
   #linked = false
+
+  constructor(strict: boolean) {
+    this.#strict = strict
+  }
 
   take(lexeme: Lexeme): void {
     const linkable = this.#linkable
@@ -60,6 +66,7 @@ class Grammar {
   #expression(lexeme: Lexeme): void {
     const word = lexeme.text.toLowerCase()
     if (lexeme.kind === '(') this.#push('(', lexeme)
+    else if (this.#strict && this.#open.at(-1) === 'not') throw expected('"("', lexeme)
     else if (lexeme.kind === 'word' && word === 'not') this.#push('not', lexeme)
     else this.#path(lexeme)
   }
@@ -106,7 +113,7 @@ class Grammar {
       this.words.push(lexeme.kind)
       this.#open.pop()
       this.#close()
-      if (lexeme.kind === ']') this.#linkable = lexeme.position + 1
+      if (lexeme.kind === ']' && !this.#strict) this.#linkable = lexeme.position + 1
       return
     }
     if (lexeme.kind === 'end' && open === undefined) return

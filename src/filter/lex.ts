@@ -15,8 +15,11 @@ export function isStorable(text: string): boolean {
   return !text.includes('\0') && text.isWellFormed()
 }
 
-/** Splits a filter into words, strings and brackets; what a word means depends on where it stands. */
-export function lex(source: string): Lexeme[] {
+/**
+ * Splits a filter into words, strings and brackets; what a word means depends on where it stands. `strict`: a string is
+ * one of JSON.
+ */
+export function lex(source: string, strict = false): Lexeme[] {
   const lexemes: Lexeme[] = []
   let position = 0
   while (position < source.length) {
@@ -28,7 +31,10 @@ export function lex(source: string): Lexeme[] {
     const char = source.charAt(position)
     if (char === '"') {
       const end = endOfString(source, position)
-      lexemes.push({ kind: 'string', text: decode(source.slice(position + 1, end - 1)), position })
+      const text = strict
+        ? decodeJson(source.slice(position, end), position)
+        : decode(source.slice(position + 1, end - 1))
+      lexemes.push({ kind: 'string', text, position })
       position = end
     } else if (char === '(' || char === ')' || char === '[' || char === ']') {
       lexemes.push({ kind: char, text: char, position })
@@ -55,6 +61,14 @@ export function endOfString(source: string, start: number): number {
     else if (source[position] === '"') return position + 1
   }
   throw new FilterError('expected a closing double quote', start)
+}
+
+function decodeJson(quoted: string, position: number): string {
+  try {
+    return JSON.parse(quoted)
+  } catch (cause) {
+    throw new FilterError('expected a string of JSON', position, { cause })
+  }
 }
 
 const ESCAPE = /\\(?:u([0-9a-fA-F]{4})|(["\\/bfnrt]))/g

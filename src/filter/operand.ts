@@ -9,8 +9,11 @@ const DATE_TIME = /^\d{4}-\d{2}-\d{2}(?:T\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z|[-
 const textual = new Set<CompareOp>(['co', 'sw', 'ew'])
 const ordering = new Set<CompareOp>(['gt', 'ge', 'lt', 'le'])
 
-/** The literal as a value of the attribute's type, or a FilterError where the RFC gives the comparison no meaning. */
-export function readOperand(attribute: Attribute, op: CompareOp, literal: Placeholder): Operand {
+/**
+ * The literal as a value of the attribute's type, or a FilterError where the RFC gives the comparison no meaning.
+ * `strict`: texts are quoted, and nothing else is.
+ */
+export function readOperand(attribute: Attribute, op: CompareOp, literal: Placeholder, strict = false): Operand {
   const { type } = attribute
   if (textual.has(op) && type !== 'string' && type !== 'reference') {
     throw new FilterError(`"${op}" needs a text, and ${attribute.name} is of type ${type}`, literal.position)
@@ -18,20 +21,26 @@ export function readOperand(attribute: Attribute, op: CompareOp, literal: Placeh
   if (ordering.has(op) && (type === 'boolean' || type === 'binary')) {
     throw new FilterError(`"${op}" has no meaning for ${attribute.name}, which is of type ${type}`, literal.position)
   }
-  if (isNull(literal)) {
+  if (isNull(literal, strict)) {
     if (op === 'eq' || op === 'ne') return null
     throw new FilterError('null can be compared with "eq" and "ne" only', literal.position)
   }
   if (!isStorable(literal.text)) throw new FilterError('no value holds such characters', literal.position)
-  const value = coerce(attribute, literal)
+  const value = strict && !isOfJsonType(attribute, literal) ? undefined : coerce(attribute, literal)
   if (value === undefined) {
     throw new FilterError(`${attribute.name} is of type ${type}, and the value is not`, literal.position)
   }
   return value
 }
 
-export function isNull({ text, quoted }: Placeholder): boolean {
-  return !quoted && text.toLowerCase() === 'null'
+export function isNull({ text, quoted }: Placeholder, strict = false): boolean {
+  return !quoted && (strict ? text : text.toLowerCase()) === 'null'
+}
+
+/** The words and numbers of JSON as they are, everything else a string of it (RFC 7644 §3.4.2.2, `compValue`). */
+function isOfJsonType({ type }: Attribute, { text, quoted }: Placeholder): boolean {
+  if (type === 'boolean') return !quoted && (text === 'true' || text === 'false')
+  return quoted === (type !== 'integer' && type !== 'decimal')
 }
 
 /** `"True"` is Entra's boolean; an unquoted text is Microsoft's sample `externalId eq jyoung`. */

@@ -8,15 +8,17 @@ import { isNull, readOperand } from './operand.ts'
 
 /**
  * Reads a filter of RFC 7644 §3.4.2.2 over resources of one type. Every attribute must be known to that type: taking an
- * unknown name for "no value" would answer an empty list, and an identity provider would create the user again.
+ * unknown name for "no value" would answer an empty list, and an identity provider would create the user again. What
+ * providers write beyond the RFC's grammar is understood, unless the type is strict.
  *
  * @throws FilterError
  */
 export function parseFilter(source: string, resourceType: ResourceType): Filter {
-  return read(source, (name) => {
+  const scope: Scope = (name) => {
     const resolved = resolvePath(resourceType, name)
     return resolved?.kind === 'attribute' ? resolved.path : undefined
-  })
+  }
+  return read(source, scope, resourceType.strict)
 }
 
 /**
@@ -24,8 +26,8 @@ export function parseFilter(source: string, resourceType: ResourceType): Filter 
  *
  * @throws FilterError
  */
-export function parseElementFilter(source: string, attribute: Attribute): Filter {
-  return read(source, within(attribute))
+export function parseElementFilter(source: string, attribute: Attribute, strict = false): Filter {
+  return read(source, within(attribute), strict)
 }
 
 type Scope = (name: string) => AttributePath | undefined
@@ -33,11 +35,12 @@ type Scope = (name: string) => AttributePath | undefined
 interface Reader {
   readonly scope: Scope
   readonly placeholders: readonly Placeholder[]
+  readonly strict: boolean
 }
 
-function read(source: string, scope: Scope): Filter {
-  const { rewritten, placeholders } = guard(source)
-  return build(parseRewritten(rewritten), { scope, placeholders })
+function read(source: string, scope: Scope, strict = false): Filter {
+  const { rewritten, placeholders } = guard(source, strict)
+  return build(parseRewritten(rewritten), { scope, placeholders, strict })
 }
 
 function parseRewritten(rewritten: string): Parsed {
@@ -111,13 +114,13 @@ function buildTerm(term: Term, reader: Reader): Compare | Present {
   if (term.op === 'pr') return { kind: 'present', path }
   const op = term.op as CompareOp
   const literal = reader.placeholders[Number(term.compValue)]!
-  const isWhole = path.sub || path.attribute.type !== 'complex' || isNull(literal)
+  const isWhole = path.sub || path.attribute.type !== 'complex' || isNull(literal, reader.strict)
   const comparable = isWhole ? path : valuePart(path, name)
   return {
     kind: 'compare',
     path: comparable,
     op,
-    value: readOperand(comparable.sub ?? comparable.attribute, op, literal),
+    value: readOperand(comparable.sub ?? comparable.attribute, op, literal, reader.strict),
   }
 }
 

@@ -59,7 +59,8 @@ export const problemEdge: ErrorRequestHandler = (error, req, res, next) => {
   const problem = problemOf(error)
   if (problem.status >= 500) req.log?.error({ error }, 'request.failed')
   if (problem.status === 401) res.set('WWW-Authenticate', 'Bearer')
-  if (problem.status === 503) res.set('Retry-After', String(asUnavailable(error)?.retryAfterSeconds ?? 1))
+  const unavailable = asUnavailable(error)
+  if (unavailable) res.set('Retry-After', String(unavailable.retryAfterSeconds))
   sendProblem(res, problem)
 }
 

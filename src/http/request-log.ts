@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { RequestHandler } from 'express'
-import type { Logger } from '../log.ts'
+import { forFlatLines, type Logger } from '../log.ts'
 
 declare global {
   namespace Express {
@@ -15,11 +15,12 @@ declare global {
 
 /** One wide line per request, written when it ends; paths with their parameters, never queries or bodies. */
 export function requestLog(log: Logger): RequestHandler {
+  const lines = forFlatLines(log)
   return (req, res, next) => {
     const start = performance.now()
     req.id = randomUUID()
     req.facts = {}
-    req.log = log.child({ requestId: req.id })
+    Object.defineProperty(req, 'log', { get: () => log.child({ requestId: req.id }) })
     res.once('close', () => {
       const line = {
         requestId: req.id,
@@ -30,7 +31,7 @@ export function requestLog(log: Logger): RequestHandler {
         ...(res.writableFinished ? {} : { aborted: true }),
         ...req.facts,
       }
-      log[res.statusCode >= 500 ? 'error' : 'info'](line, 'request.served')
+      lines[res.statusCode >= 500 ? 'error' : 'info'](line, 'request.served')
     })
     next()
   }

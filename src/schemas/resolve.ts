@@ -36,22 +36,29 @@ export function findAttribute(attributes: readonly Attribute[] | undefined, name
 /**
  * What a textual path names: `attr`, `attr.sub`, `URN:attr[.sub]`, or a bare URN. URNs hold dots and colons themselves,
  * so they are matched against the registry, longest first, without case. A bare name that the core schema lacks is looked
- * up in the extensions (Entra's `manager eq "…"`), and `URN.attr` means `URN:attr` (Microsoft's samples).
+ * up in the extensions (Entra's `manager eq "…"`), and `URN.attr` means `URN:attr` (Microsoft's samples); neither of a
+ * strict type (RFC 7644 §3.10).
  */
 export function resolvePath(resourceType: ResourceType, text: string): Resolved | undefined {
   const known = findUrn(resourceType, text)
   if (known && known.rest === '') return { kind: 'schema', schema: known.schema, extension: known.extension }
+  if (known?.separator === '.' && resourceType.strict) return undefined
   if (known) {
     const attributes = known.extension ? known.schema.attributes : undefined
     const path = attributes ? pathIn(attributes, known.rest, known.schema.id) : corePath(resourceType, known.rest)
     return path && { kind: 'attribute', path }
   }
-  const path =
-    corePath(resourceType, text) ??
-    resourceType.extensions
-      .map(({ schema }) => pathIn(schema.attributes, text, schema.id))
-      .find((found) => found !== undefined)
+  const path = corePath(resourceType, text) ?? (resourceType.strict ? undefined : extensionPath(resourceType, text))
   return path && { kind: 'attribute', path }
+}
+
+/** Whether the text begins with the URN of a schema of the type, so that what it names there is in that schema or in none. */
+export function isOfKnownSchema(resourceType: ResourceType, text: string): boolean {
+  return findUrn(resourceType, text) !== undefined
+}
+
+function extensionPath({ extensions }: ResourceType, text: string): AttributePath | undefined {
+  return extensions.map(({ schema }) => pathIn(schema.attributes, text, schema.id)).find((found) => found !== undefined)
 }
 
 function corePath(resourceType: ResourceType, text: string): AttributePath | undefined {
@@ -71,6 +78,7 @@ function pathIn(attributes: readonly Attribute[], text: string, urn?: string): A
 interface KnownUrn {
   schema: Schema
   extension: boolean
+  separator: string | undefined
   rest: string
 }
 
@@ -81,7 +89,7 @@ function findUrn(resourceType: ResourceType, text: string): KnownUrn | undefined
     if (!lowered.startsWith(spelling)) continue
     const separator = text[spelling.length]
     if (separator === undefined || separator === ':' || separator === '.') {
-      return { schema, extension, rest: text.slice(spelling.length + 1) }
+      return { schema, extension, separator, rest: text.slice(spelling.length + 1) }
     }
   }
   return undefined
@@ -96,14 +104,13 @@ function spellingsOf(resourceType: ResourceType) {
       { schema: resourceType.schema, extension: false },
       ...resourceType.extensions.map(({ schema }) => ({ schema, extension: true })),
     ]
-      .flatMap((entry) =>
-        [entry.schema.id, ...(aliases.get(entry.schema.id) ?? [])].map((urn) => ({
-          ...entry,
-          spelling: urn.toLowerCase(),
-        })),
-      )
+      .flatMap((entry) => urnsOf(entry.schema, resourceType).map((urn) => ({ ...entry, spelling: urn.toLowerCase() })))
       .sort((a, b) => b.spelling.length - a.spelling.length)
     spellings.set(resourceType, known)
   }
   return known
+}
+
+function urnsOf({ id }: Schema, { strict }: ResourceType): string[] {
+  return strict ? [id] : [id, ...(aliases.get(id) ?? [])]
 }

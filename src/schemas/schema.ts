@@ -37,6 +37,8 @@ export interface ResourceType {
   readonly endpoint: string
   readonly schema: Schema
   readonly extensions: readonly { readonly schema: Schema; readonly required: boolean }[]
+  /** Requests about it are read by the letter of the RFCs, without any vendor's habits. */
+  readonly strict?: boolean
 }
 
 type Characteristics = Partial<Omit<Attribute, 'name'>>

@@ -32,6 +32,7 @@ export class ScimError extends TenureError {
 const statuses: ReadonlyMap<string, readonly [number, ScimType?]> = new Map([
   ['ERR_FILTER', [400, 'invalidFilter']],
   ['ERR_INVALID', [400, 'invalidValue']],
+  ['ERR_TOO_COSTLY', [400, 'tooMany']],
   ['ERR_UNKNOWN_MEMBER', [400, 'invalidValue']],
   ['ERR_MEMBERSHIP_CYCLE', [400, 'invalidValue']],
   ['ERR_FORBIDDEN', [403]],

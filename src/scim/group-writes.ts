@@ -1,6 +1,7 @@
 import type { GroupChange, GroupRecord, Groups } from '../directory/groups.ts'
 import { groupResourceType } from '../schemas/group.ts'
 import { normalisePatch, normaliseResource } from './dialects/normalise.ts'
+import { resourceTypeIn } from './dialects/strict.ts'
 import { applyPatch } from './patch/apply.ts'
 import { parsePatch } from './patch/parse.ts'
 import { requireMatch } from './precondition.ts'
@@ -14,30 +15,31 @@ import type { ResourceWrites, Write } from './write.ts'
 export function groupWrites(groups: Groups): ResourceWrites<GroupRecord> {
   return {
     create({ owner, cause, body, noteUnknown }) {
-      const read = readResource(groupResourceType, normaliseResource(owner.provider, groupResourceType, body))
-      noteUnknown(groupResourceType, read.unknown)
+      const resourceType = resourceTypeIn(owner.provider, groupResourceType)
+      const read = readResource(resourceType, normaliseResource(owner.provider, resourceType, body))
+      noteUnknown(resourceType, read.unknown)
       const members = { replaceAll: false, add: read.members ?? [], remove: [] }
       return groups.create(owner.directoryId, { document: read.document, members }, cause)
     },
 
     replace(write, id) {
-      const body = normaliseResource(write.owner.provider, groupResourceType, write.body)
+      const { provider } = write.owner
+      const resourceType = resourceTypeIn(provider, groupResourceType)
+      const body = normaliseResource(provider, resourceType, write.body)
       return change(write, id, 'PUT', (current) => {
-        const { document, members, unknown } = replaceDocument(groupResourceType, current.document, body)
-        write.noteUnknown(groupResourceType, unknown)
+        const { document, members, unknown } = replaceDocument(resourceType, current.document, body)
+        write.noteUnknown(resourceType, unknown)
         return { document, members: members && { replaceAll: true, add: members, remove: [] } }
       })
     },
 
     patch(write, id) {
       const { provider } = write.owner
-      const operations = parsePatch(normalisePatch(provider, groupResourceType, write.body), groupResourceType)
+      const resourceType = resourceTypeIn(provider, groupResourceType)
+      const operations = parsePatch(normalisePatch(provider, resourceType, write.body), resourceType)
       return change(write, id, 'PATCH', (current) => {
-        const patched = applyPatch(groupResourceType, current.document, operations, {
-          id: current.id,
-          strict: provider === 'generic',
-        })
-        write.noteUnknown(groupResourceType, patched.unknown)
+        const patched = applyPatch(resourceType, current.document, operations, { id: current.id })
+        write.noteUnknown(resourceType, patched.unknown)
         return patched
       })
     },

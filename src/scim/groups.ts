@@ -2,6 +2,7 @@ import { type Request, type Response, Router } from 'express'
 import type { GroupRecord, Groups } from '../directory/groups.ts'
 import { groupResourceType } from '../schemas/group.ts'
 import type { Cursors } from './cursor.ts'
+import { resourceTypeIn } from './dialects/strict.ts'
 import { groupWrites } from './group-writes.ts'
 import type { Json } from './json.ts'
 import { answerPage, compileQuery, readListQuery } from './list.ts'
@@ -43,11 +44,15 @@ export function groupRoutes(parts: {
     await send(req, res, 200, await writes.replace(writeOf(req), idOf(req)), projection)
   })
 
-  /** 204 unless attributes are asked for: Entra wants no members back, and Okta takes either. */
+  /**
+   * 204 unless the request says what to answer: `attributes` must be answered with 200 (RFC 7644 §3.5.2), and whoever
+   * leaves something out expects the rest. Entra wants no members back, and Okta takes either.
+   */
   routes.patch('/Groups/:id', async (req, res) => {
     const projection = parseProjection(req.query)
     const group = await writes.patch(writeOf(req), idOf(req))
-    if (req.query.attributes !== undefined) await send(req, res, 200, group, projection)
+    const { attributes, excludedAttributes } = req.query
+    if (attributes !== undefined || excludedAttributes !== undefined) await send(req, res, 200, group, projection)
     else res.status(204).set('ETag', entityTag(group.version)).end()
   })
 
@@ -59,10 +64,10 @@ export function groupRoutes(parts: {
   return routes
 
   async function sendList(req: Request, res: Response, parameters: Readonly<Json>): Promise<void> {
-    const { directoryId } = ownerOf(req)
+    const { directoryId, provider } = ownerOf(req)
     const projection = parseProjection(parameters)
     const query = readListQuery(parameters)
-    const compiled = compileQuery(query, groupResourceType, 'g')
+    const compiled = compileQuery(query, resourceTypeIn(provider, groupResourceType), 'g')
     const answer = await answerPage({ query, scope: 'Group', cursors }, directoryId, async (part) => {
       const page = await groups.list(directoryId, { ...compiled, ...part })
       return { ...page, items: await show(directoryId, page.items, projection) }

@@ -1,8 +1,9 @@
+import { isUtf8 } from 'node:buffer'
 import express, { type RequestHandler } from 'express'
 import { requireJson } from '../http/problem.ts'
 import type { RateLimit } from '../http/rate-limit.ts'
 import { ScimError } from './errors.ts'
-import { deepestJson, largestBodyBytes } from './limits.ts'
+import { deepestJson, largestBodyBytes, mostJsonValues, mostNames } from './limits.ts'
 import { ownerOf } from './request.ts'
 
 /** Media types that identity providers really send (RFC 7644 §3.1 and their dialects). */
@@ -26,14 +27,18 @@ export const requireJsonToWrite: RequestHandler = (req, res, next) => {
 }
 
 /**
- * Before JSON is parsed: nesting costs memory then, and recursion in whoever walks the result. Counts brackets outside
- * strings, byte by byte, which is exact in UTF-8, where no byte of a longer character looks like ASCII; hence no other
- * charset.
+ * Before JSON is parsed: nesting, many values and many names in one object cost memory and time then. Counts what is
+ * outside strings, byte by byte, which is exact in UTF-8, where no byte of a longer character looks like ASCII; hence no
+ * other charset.
  *
- * @throws ScimError 415, or 400 `invalidSyntax`
+ * @throws ScimError 415, 413, or 400 `invalidSyntax`
  */
 function screenBody(_req: unknown, _res: unknown, body: Buffer, encoding: string): void {
   if (encoding !== 'utf-8') throw new ScimError(415, undefined, 'The body must be UTF-8')
+  // Decoding would put U+FFFD in place of what cannot be read, and a name that nobody has would be kept.
+  if (!isUtf8(body)) throw new ScimError(400, 'invalidSyntax', 'The body is not UTF-8')
+  const places = new Int32Array(deepestJson + 1)
+  let values = 1
   let depth = 0
   let inString = false
   for (let at = 0; at < body.length; at++) {
@@ -42,12 +47,27 @@ function screenBody(_req: unknown, _res: unknown, body: Buffer, encoding: string
       if (byte === BACKSLASH) at++
       else if (byte === QUOTE) inString = false
     } else if (byte === QUOTE) inString = true
-    else if (byte === OPEN_LIST || byte === OPEN_OBJECT) depth++
-    else if (byte === CLOSE_LIST || byte === CLOSE_OBJECT) depth--
-    if (depth > deepestJson) throw new ScimError(400, 'invalidSyntax', `The body nests more than ${deepestJson} deep`)
+    else if (byte === COMMA) {
+      values++
+      if (++places[depth]! >= mostNames) throw tooMany(`names in one object than ${mostNames}`)
+    } else if (byte === OPEN_LIST || byte === OPEN_OBJECT) {
+      values++
+      if (++depth > deepestJson)
+        throw new ScimError(400, 'invalidSyntax', `The body nests more than ${deepestJson} deep`)
+      places[depth] = byte === OPEN_OBJECT ? 0 : uncounted
+    } else if ((byte === CLOSE_LIST || byte === CLOSE_OBJECT) && depth > 0) depth--
+    if (values > mostJsonValues) throw tooMany(`values than ${mostJsonValues}`)
   }
 }
 
+/** So far below that no list gets anywhere. */
+const uncounted = -(2 ** 31)
+
+function tooMany(what: string): ScimError {
+  return new ScimError(413, undefined, `The body holds more ${what}`)
+}
+
+const COMMA = 0x2c
 const QUOTE = 0x22
 const BACKSLASH = 0x5c
 const OPEN_LIST = 0x5b

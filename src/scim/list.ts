@@ -1,11 +1,11 @@
-import type { RawBuilder } from 'kysely'
+import { asksForKey } from '../directory/filter-columns.ts'
 import { compileFilter } from '../directory/filter-sql.ts'
-import type { Listing, Order, Page, Start } from '../directory/listing.ts'
+import type { Listing, Page, Start } from '../directory/listing.ts'
 import { parseFilter } from '../filter/parse.ts'
 import type { ResourceType } from '../schemas/schema.ts'
 import type { Cursors } from './cursor.ts'
 import { ScimError, type ScimType } from './errors.ts'
-import type { Json } from './json.ts'
+import { type Json, property } from './json.ts'
 import { orderOf, readSort } from './sort.ts'
 
 export const defaultPageSize = 100
@@ -24,7 +24,8 @@ export interface ListQuery {
 
 /**
  * Filter, sort and page (RFC 7644 §3.4.2, RFC 9865). A startIndex below 1 is 1, a negative count 0, a count beyond the
- * largest page is cut. A parameter that is given twice is refused: to pass over a filter would answer everybody.
+ * largest page is cut. A parameter that is given twice is refused, and one in other letters is read: to pass over a filter
+ * would answer everybody.
  *
  * @throws ScimError 400 `invalidFilter`, `invalidValue`, `invalidCursor` or `invalidCount`
  */
@@ -49,11 +50,13 @@ export function compileQuery(
   query: ListQuery,
   resourceType: ResourceType,
   alias: string,
-): { where: RawBuilder<boolean> | undefined; order: Order | undefined } {
+): Pick<Listing, 'where' | 'key' | 'order'> {
   const columns = { resourceType, alias }
   const sort = readSort(query, resourceType)
+  const filter = query.filter === undefined ? undefined : parseFilter(query.filter, resourceType)
   return {
-    where: query.filter === undefined ? undefined : compileFilter(parseFilter(query.filter, resourceType), columns),
+    where: filter && compileFilter(filter, columns),
+    key: filter && asksForKey(filter, columns),
     order: sort && orderOf(sort, columns),
   }
 }
@@ -91,14 +94,14 @@ export function listResponse(resources: readonly unknown[], total: number, start
 }
 
 function readText(query: Readonly<Json>, name: string, scimType: ScimType = 'invalidValue'): string | undefined {
-  const text = query[name]
+  const text = property(query, name)
   if (text === undefined || text === null) return undefined
   if (typeof text !== 'string') throw new ScimError(400, scimType, `${name} must be one text`)
   return text
 }
 
 function readInteger(query: Readonly<Json>, name: string, scimType: ScimType = 'invalidValue'): number | undefined {
-  const given = query[name]
+  const given = property(query, name)
   if (given === undefined || given === null) return undefined
   const text = typeof given === 'number' ? String(given) : given
   if (typeof text !== 'string' || !/^-?\d{1,9}$/.test(text))

@@ -2,6 +2,7 @@ import { findAttribute, resolvePath } from '../schemas/resolve.ts'
 import type { Attribute, ResourceType } from '../schemas/schema.ts'
 import { ScimError } from './errors.ts'
 import { isObject, type Json } from './json.ts'
+import { mostNames } from './limits.ts'
 
 /** Which attributes an answer carries (RFC 7644 §3.9). Names are as the client wrote them, value filters cut off. */
 export interface Projection {
@@ -13,7 +14,7 @@ export interface Projection {
  * Reads `attributes` and `excludedAttributes`: comma lists in a URL, arrays in a `.search` body. Microsoft's samples ask
  * for `emails[type eq "work"]`, which is taken as `emails`.
  *
- * @throws ScimError 400 `invalidValue` when both are given
+ * @throws ScimError 400 `invalidValue` when both are given, or too many names
  */
 export function parseProjection(query: Readonly<Record<string, unknown>>): Projection {
   const only = readNames(query.attributes)
@@ -21,6 +22,8 @@ export function parseProjection(query: Readonly<Record<string, unknown>>): Proje
   if (only.length > 0 && except.length > 0) {
     throw new ScimError(400, 'invalidValue', 'attributes and excludedAttributes cannot be given together')
   }
+  if (only.length + except.length > mostNames)
+    throw new ScimError(400, 'invalidValue', `A query may name at most ${mostNames} attributes`)
   if (only.length > 0) return { mode: 'only', names: only }
   return except.length > 0 ? { mode: 'except', names: except } : { mode: 'default', names: [] }
 }

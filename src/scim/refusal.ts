@@ -23,7 +23,6 @@ export function refusalOf(error: unknown): ScimError | undefined {
 }
 
 /** In whole seconds, for a refusal that passes by itself. */
-export function retryAfterOf({ status, cause }: ScimError): number | undefined {
-  if (cause instanceof TooManyRequests || cause instanceof Unavailable) return cause.retryAfterSeconds
-  return status === 429 || status === 503 ? 1 : undefined
+export function retryAfterOf({ cause }: ScimError): number | undefined {
+  return cause instanceof TooManyRequests || cause instanceof Unavailable ? cause.retryAfterSeconds : undefined
 }

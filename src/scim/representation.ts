@@ -26,7 +26,7 @@ export function representUser(user: UserRecord, base: string): Json {
   }
 }
 
-/** A group as SCIM answers it (RFC 7643 §4.2). `members` undefined: not asked for. */
+/** A group as SCIM answers it (RFC 7643 §4.2): without the key when it has no members (§2.5). `members` undefined: not asked for. */
 export function representGroup(group: GroupRecord, members: readonly Member[] | undefined, base: string): Json {
   const shown = members?.map(({ value, type, display }) => ({
     value,
@@ -38,7 +38,7 @@ export function representGroup(group: GroupRecord, members: readonly Member[] | 
     schemas: schemasOf(groupResourceType, group.document),
     id: group.id,
     ...group.document,
-    ...(shown ? { members: shown } : {}),
+    ...(shown && shown.length > 0 ? { members: shown } : {}),
     meta: metaOf('Group', group, `${base}/Groups/${group.id}`),
   }
 }
@@ -69,5 +69,11 @@ export function sendNotModified(res: Response, { version }: { readonly version: 
 }
 
 export function sendScim(res: Response, body: unknown): void {
-  res.type(`${mediaType}; charset=utf-8`).send(JSON.stringify(body))
+  res.type(`${mediaTypeFor(res.req.get('Accept'))}; charset=utf-8`).send(JSON.stringify(body))
+}
+
+/** Microsoft's validator faults `application/json`: only who takes nothing else, as OneLogin's page says of its client, is given it. */
+function mediaTypeFor(accept = ''): string {
+  const ranges = accept.split(',').map((range) => range.split(';', 1)[0]!.trim().toLowerCase())
+  return ranges.every((range) => range === 'application/json') ? 'application/json' : mediaType
 }

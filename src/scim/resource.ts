@@ -1,8 +1,8 @@
 import { isDeepStrictEqual } from 'node:util'
-import { type Resolved, resolvePath } from '../schemas/resolve.ts'
+import { isOfKnownSchema, type Resolved, resolvePath } from '../schemas/resolve.ts'
 import type { Attribute, ResourceType } from '../schemas/schema.ts'
 import { ScimError } from './errors.ts'
-import { isUrn, readForeignPath } from './foreign.ts'
+import { foreignPathIn, isName, isUrn } from './foreign.ts'
 import { isObject, isUnassigned, type Json, requireBody } from './json.ts'
 import { type Member, readMembers } from './members.ts'
 import { readElement, readValue, type ValueReader } from './values.ts'
@@ -41,11 +41,21 @@ export function replaceDocument(
   current: Readonly<Json>,
   body: unknown,
 ): ReadResource & { readonly changed: boolean } {
-  const read = readBody(resourceType, body)
-  for (const name of ['active', 'externalId']) {
-    if (read.document[name] === undefined && current[name] !== undefined) read.document[name] = current[name]
-  }
+  const read = keep(readBody(resourceType, body), current, ['active', 'externalId'])
   return { ...read, changed: !isDeepStrictEqual(read.document, current) }
+}
+
+/**
+ * What the body of a POST makes of an inactive resource of the same name, in a directory that takes such back: what a
+ * PUT would, and active unless it says otherwise.
+ */
+export function recreateDocument(read: ReadResource, current: Readonly<Json>): ReadResource {
+  return keep(read, current, ['externalId'])
+}
+
+function keep(read: ReadResource, current: Readonly<Json>, names: readonly string[]): ReadResource {
+  const absent = names.filter((name) => read.document[name] === undefined && current[name] !== undefined)
+  return { ...read, document: { ...read.document, ...Object.fromEntries(absent.map((name) => [name, current[name]])) } }
 }
 
 /** The `schemas` of a resource: its own, and those of which it holds data (RFC 7643 §3.3). */
@@ -61,7 +71,7 @@ interface Draft extends ValueReader {
 
 function readBody(resourceType: ResourceType, raw: unknown): ReadResource {
   const body = requireBody(raw, 'invalidValue')
-  const draft: Draft = { resourceType, document: {}, unknown: new Set() }
+  const draft: Draft = { resourceType, document: {}, unknown: new Set(), strict: resourceType.strict ?? false }
   for (const [key, value] of Object.entries(body)) readKey(draft, key, value)
   requireAttributes(resourceType, draft.document)
   const { document, members } = draft
@@ -73,15 +83,18 @@ function readBody(resourceType: ResourceType, raw: unknown): ReadResource {
   }
 }
 
-function readKey(draft: Draft, key: string, value: unknown): void {
+/** `name`: of the key alone, without the URN that it stands under. Of a strict type it is no path. */
+function readKey(draft: Draft, key: string, value: unknown, name = key): void {
   const resolved = resolvePath(draft.resourceType, key)
   if (resolved?.kind === 'schema') readSchema(draft, resolved, key, value)
+  else if (resolved && draft.strict && !isName(name)) draft.unknown.add(key)
   else if (resolved) assign(draft, resolved, value)
   else readForeign(draft, key, value)
 }
 
 function readForeign(draft: Draft, key: string, value: unknown): void {
-  const foreign = readForeignPath(key, Object.keys(draft.document).filter(isUrn), value)
+  const isForeign = !isOfKnownSchema(draft.resourceType, key)
+  const foreign = isForeign ? foreignPathIn(draft.document, key, value) : undefined
   if (!foreign) {
     draft.unknown.add(key)
   } else if (!isUnassigned(value)) {
@@ -94,14 +107,14 @@ function readForeign(draft: Draft, key: string, value: unknown): void {
 function readSchema(draft: Draft, { schema }: Resolved & { kind: 'schema' }, key: string, value: unknown): void {
   if (isUnassigned(value)) return
   if (!isObject(value)) throw new ScimError(400, 'invalidValue', `${key} must be an object`)
-  for (const [name, each] of Object.entries(value)) readKey(draft, `${schema.id}:${name}`, each)
+  for (const [name, each] of Object.entries(value)) readKey(draft, `${schema.id}:${name}`, each, name)
 }
 
 function assign(draft: Draft, { path }: Resolved & { kind: 'attribute' }, value: unknown): void {
   const { urn, attribute, sub } = path
   if (attribute.name === 'members') {
     if (sub) draft.unknown.add(`members.${sub.name}`)
-    else draft.members = readMembers(value)
+    else draft.members = readMembers(value, draft.strict)
     return
   }
   if (isIgnored(attribute) || (sub && isIgnored(sub))) return

@@ -10,6 +10,7 @@ import { groupResourceType } from '../schemas/group.ts'
 import type { ResourceType } from '../schemas/schema.ts'
 import { userResourceType } from '../schemas/user.ts'
 import type { Cursors } from './cursor.ts'
+import { resourceTypeIn } from './dialects/strict.ts'
 import { representGroups } from './groups.ts'
 import type { Json } from './json.ts'
 import { answerPage, type ListQuery, readListQuery } from './list.ts'
@@ -33,10 +34,10 @@ export function rootRoutes(parts: {
   return routes
 
   async function sendList(req: Request, res: Response, parameters: Readonly<Json>): Promise<void> {
-    const { directoryId } = ownerOf(req)
+    const { directoryId, provider } = ownerOf(req)
     const projection = parseProjection(parameters)
     const query = readListQuery(parameters)
-    const compiled = compileAcross(query)
+    const compiled = compileAcross(query, resourceTypeIn(provider, anyResourceType))
     const answer = await answerPage({ query, scope: '', cursors }, directoryId, async (part) => {
       const page = await resources.list(directoryId, { ...compiled, ...part })
       return { ...page, items: await show(page.items, projection, baseOf(directoryId)) }
@@ -56,9 +57,9 @@ export function rootRoutes(parts: {
   }
 }
 
-function compileAcross(query: ListQuery): Pick<ResourceListing, 'users' | 'groups' | 'sort'> {
-  const filter = query.filter === undefined ? undefined : parseFilter(query.filter, anyResourceType)
-  const sort = readSort(query, anyResourceType)
+function compileAcross(query: ListQuery, any: ResourceType): Pick<ResourceListing, 'users' | 'groups' | 'sort'> {
+  const filter = query.filter === undefined ? undefined : parseFilter(query.filter, any)
+  const sort = readSort(query, any)
   const users = compilePart(filter, sort, userResourceType, 'u')
   const groups = compilePart(filter, sort, groupResourceType, 'g')
   if (!sort) return { users, groups }

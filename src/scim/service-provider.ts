@@ -53,11 +53,17 @@ export function serviceProvider(parts: {
     throw new ScimError(404, undefined, 'There is nothing at this address')
   })
   scim.use(scimEdge)
-  return Router().use('/directories/:directory/scim/v2', scim).use(scimBase, scimEdge)
+  return Router().use('/directories/:directory/scim/v2', scim).use(otherVersion, refuseVersion).use(scimBase, scimEdge)
 }
 
+const otherVersion = /^\/directories\/[^/]*\/scim\/v(?!2(?:\/|$))\d+(?=\/|$)/i
 /** What fails before it is in, as a directory that cannot be decoded does. */
-const scimBase = /^\/directories\/[^/]*\/scim\/v2(?=\/|$)/i
+const scimBase = /^\/directories\/[^/]*\/scim\/v\d+(?=\/|$)/i
+
+/** RFC 7644 §3.13: another version is refused, not answered as if it were this one. Whose directory it is does not matter. */
+const refuseVersion: RequestHandler = () => {
+  throw new ScimError(400, 'invalidVers', 'This service provider speaks version 2 of SCIM, under /v2')
+}
 
 const scimEdge: ErrorRequestHandler = (error, req, res, next) => {
   if (res.headersSent) return next(error)

@@ -4,6 +4,7 @@ import { NotFound } from '../errors.ts'
 import { isResourceId } from '../ids.ts'
 import { userResourceType } from '../schemas/user.ts'
 import type { Cursors } from './cursor.ts'
+import { resourceTypeIn } from './dialects/strict.ts'
 import type { Json } from './json.ts'
 import { answerPage, compileQuery, readListQuery } from './list.ts'
 import { isKnown } from './precondition.ts'
@@ -53,10 +54,10 @@ export function userRoutes(parts: { users: Users; cursors: Cursors; baseOf: (dir
   return routes
 
   async function sendList(req: Request, res: Response, parameters: Readonly<Json>): Promise<void> {
-    const { directoryId } = ownerOf(req)
+    const { directoryId, provider } = ownerOf(req)
     const projection = parseProjection(parameters)
     const query = readListQuery(parameters)
-    const compiled = compileQuery(query, userResourceType, 'u')
+    const compiled = compileQuery(query, resourceTypeIn(provider, userResourceType), 'u')
     const answer = await answerPage({ query, scope: 'User', cursors }, directoryId, async (part) => {
       const page = await users.list(directoryId, { ...compiled, ...part })
       const shown = page.items.map((user) => representUser(user, baseOf(directoryId)))

@@ -27,6 +27,10 @@ describe('the parameters of a list (RFC 7644 §3.4.2.4)', () => {
     ],
     [{ cursor: '' }, { cursor: '' }],
     [{ unknown: 'x' }, {}],
+    [
+      { Filter: 'title pr', STARTINDEX: '7' },
+      { filter: 'title pr', startIndex: 7 },
+    ],
   ])('%j', (query, expected) => {
     expect(readListQuery(query)).toEqual({ ...all, ...expected })
   })

@@ -155,3 +155,15 @@ it('lists the schemas of which a resource has data', () => {
   expect(schemasOf(userResourceType, { userName: 'a' })).toEqual([core])
   expect(schemasOf(userResourceType, { userName: 'a', [enterprise]: { department: 'x' } })).toEqual([core, enterprise])
 })
+
+it.each(['core:2.0:User', 'extension:enterprise:2.0:User'])(
+  'takes no name under %s that it lacks for one of an extension',
+  (urn) => {
+    const schema = `urn:ietf:params:scim:schemas:${urn}`
+    for (const body of [{ [schema]: { shoe: 1 } }, { [`${schema}:shoe`]: 1 }, { [`${schema}.shoe`]: 1 }]) {
+      const { document, unknown } = readResource(userResourceType, { userName: 'a', ...body })
+      expect(document).toEqual({ userName: 'a', active: true })
+      expect(unknown).toEqual([expect.stringMatching(/:2\.0:User[:.]shoe$/)])
+    }
+  },
+)

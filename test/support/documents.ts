@@ -1,8 +1,15 @@
 import fc from 'fast-check'
 import type { Attribute, ResourceType } from '../../src/schemas/schema.ts'
 
-/** Few texts, so that values often meet: other cases, other alphabets, one above the surrogates, one that folds longer. */
-const text = fc.constantFrom('a', 'A', 'ab', 'B', 'b', 'ä', 'Z', 'z', '10', '9', 'İ', '\uFFFD', '\u{1F600}')
+/**
+ * Few texts, so that values often meet: other cases, other alphabets, one above the surrogates, some that fold to one
+ * another or to more, and what a pattern, JSON or a filter would have to escape.
+ */
+export const texts = [
+  ...['a', 'A', 'ab', 'B', 'b', 'ä', 'a\u0308', 'Z', 'z', '10', '9', 'İ', 'Straße', 'STRASSE', 'ﬁ', 'fi', 'ΑΣ', 'ας'],
+  ...['\uFFFD', '\u{1F600}', '50%_\\', '\\', '"q"', 'R&D (EU) [x] "q" \\ \n', ' ', 'true', 'null'],
+]
+const text = fc.constantFrom(...texts)
 
 /** Documents of the type as they are stored: any attribute that a client may set, many of them absent. */
 export function documents(type: ResourceType): fc.Arbitrary<Record<string, unknown>> {

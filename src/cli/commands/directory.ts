@@ -12,6 +12,7 @@ interface Directory {
   readonly scimBaseUrl: string
   readonly silentAfterHours: number
   readonly scimRequestsPerSecond: number
+  readonly reactivateOnCreate: boolean
   readonly lastSeenAt: string | null
   readonly createdAt: string
 }
@@ -106,26 +107,21 @@ export function directoryCommands(program: Command, session: Session): void {
     .addOption(new Option('--provider <provider>', 'who speaks there').choices(providers).makeOptionMandatory())
     .option('--name <name>', 'for people to read [the id]')
     .option('--silent-after-hours <hours>', 'raise an alarm when nothing is heard for so long', positive)
-    .action(async (id: string, { provider, name, silentAfterHours, ...options }: AddOptions) => {
-      show(
-        await session.api.post<Directory>('/directories', {
-          id,
-          provider,
-          name,
-          silentAfterHours,
-        }),
-        options,
-      )
+    .option('--reactivate-on-create', 'a SCIM POST for somebody inactive takes that user back [it is refused]')
+    .action(async (id: string, { provider, name, silentAfterHours, reactivateOnCreate, ...options }: AddOptions) => {
+      const given = { id, provider, name, silentAfterHours, reactivateOnCreate }
+      show(await session.api.post<Directory>('/directories', given), options)
     })
 
   verb(
     directory,
     'set <id>',
     {
-      description: 'change its name, when its silence is alarming, or how much it may send',
+      description: 'change its name, when its silence is alarming, how much it may send, or who comes back',
       examples: [
         'tenure directory set acme --silent-after-hours 48',
         'tenure directory set acme --scim-requests-per-second 200',
+        'tenure directory set acme --reactivate-on-create',
       ],
     },
     'print the SCIM base URL only',
@@ -133,10 +129,17 @@ export function directoryCommands(program: Command, session: Session): void {
     .option('--name <name>', 'for people to read')
     .option('--silent-after-hours <hours>', 'raise an alarm when nothing is heard for so long', positive)
     .option('--scim-requests-per-second <n>', 'how many SCIM requests each of its tokens may make', positive)
-    .action(async (id: string, { name, silentAfterHours, scimRequestsPerSecond, ...options }: SetOptions) => {
-      const change = { name, silentAfterHours, scimRequestsPerSecond }
-      show(await session.api.patch<Directory>(`/directories/${segment(id)}`, change), options)
-    })
+    .option('--reactivate-on-create', 'a SCIM POST for somebody inactive takes that user back')
+    .option('--no-reactivate-on-create', 'it is refused: only a PUT or PATCH does')
+    .action(
+      async (
+        id: string,
+        { name, silentAfterHours, scimRequestsPerSecond, reactivateOnCreate, ...options }: SetOptions,
+      ) => {
+        const change = { name, silentAfterHours, scimRequestsPerSecond, reactivateOnCreate }
+        show(await session.api.patch<Directory>(`/directories/${segment(id)}`, change), options)
+      },
+    )
 
   listVerb(directory, 'unknown <id>', {
     description: 'attributes that its identity provider sends and no schema knows: skipped, by name',
@@ -196,6 +199,7 @@ export function directoryCommands(program: Command, session: Session): void {
         ['last heard', moment(shown.lastSeenAt, now, 'never')],
         ['silent after', typeof shown.silentAfterHours === 'number' ? `${shown.silentAfterHours} h` : 'off'],
         ['SCIM requests', `${shown.scimRequestsPerSecond} a second per token`],
+        ['POST for somebody inactive', shown.reactivateOnCreate ? 'takes the user back' : 'is refused'],
         ['created', moment(shown.createdAt, now)],
       ],
     })
@@ -206,10 +210,12 @@ interface AddOptions extends OutputOptions {
   provider: string
   name?: string
   silentAfterHours?: number
+  reactivateOnCreate?: boolean
 }
 
 interface SetOptions extends OutputOptions {
   name?: string
   silentAfterHours?: number
   scimRequestsPerSecond?: number
+  reactivateOnCreate?: boolean
 }

@@ -51,18 +51,22 @@ function replaceIn(text: string, key: string, resolve: Resolve): string {
  * nothing else, so that a circle is made without one manager, who is put in afterwards (RFC 7644 §3.7.1).
  */
 export function withoutManager(data: Json): { rest: Json; manager: Json } {
-  const manager: Json = {}
-  const rest = strip(data, '')
+  const { rest, manager } = strip(data)
   return { rest, manager: { schemas: [patchOpSchema], Operations: [{ op: 'add', value: manager }] } }
+}
 
-  function strip(object: Json, prefix: string): Json {
-    const kept = Object.entries(object).flatMap(([key, value]) => {
-      if (/^(.*:)?manager(\.\$?\w+)?$/i.test(key)) {
-        manager[prefix + key] = value
-        return []
-      }
-      return [[key, isObject(value) && key.includes(':') ? strip(value, `${key}:`) : value]]
-    })
-    return Object.fromEntries(kept)
+/** Each manager under the URN that it stood under: a key that is a whole path is not for every client to send. */
+function strip(object: Json): { rest: Json; manager: Json } {
+  const rest: [string, unknown][] = []
+  const manager: [string, unknown][] = []
+  for (const [key, value] of Object.entries(object)) {
+    if (/^(.*:)?manager(\.\$?\w+)?$/i.test(key)) {
+      manager.push([key, value])
+      continue
+    }
+    const parts = isObject(value) && key.includes(':') ? strip(value) : undefined
+    rest.push([key, parts ? parts.rest : value])
+    if (parts && Object.keys(parts.manager).length > 0) manager.push([key, parts.manager])
   }
+  return { rest: Object.fromEntries(rest), manager: Object.fromEntries(manager) }
 }

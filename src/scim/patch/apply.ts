@@ -5,18 +5,16 @@ import type { Attribute, ResourceType } from '../../schemas/schema.ts'
 import { ScimError } from '../errors.ts'
 import { isUrn } from '../foreign.ts'
 import { isObject, isUnassigned, type Json, property } from '../json.ts'
-import { readValue, wrongType } from '../values.ts'
-import { type ElementContext, noTarget, patchElements } from './elements.ts'
+import { readValue, type ValueReader, wrongType } from '../values.ts'
+import { noTarget, patchElements } from './elements.ts'
 import { patchForeign } from './foreign.ts'
 import { MemberChanges, type MemberDelta } from './members.ts'
 import type { PatchOperation } from './parse.ts'
-import { invalidPath } from './path.ts'
+import { decidesAccess, invalidPath } from './path.ts'
 
 export interface PatchOptions {
-  /** The resource's own id: a `path` of `id` with this value changes nothing instead of being refused. */
+  /** The resource's own id: to be given it changes nothing; to be given another is refused. */
   readonly id?: string
-  /** By the letter of RFC 7644: no element is made where a filter matches none, and an unknown path is `invalidPath`. */
-  readonly strict?: boolean
 }
 
 /**
@@ -33,7 +31,8 @@ export interface PatchResult {
 }
 
 /**
- * Applies the operations in order to a copy of `document`: all of them or, by throwing, none (RFC 7644 §3.5.2).
+ * Applies the operations in order to a copy of `document`: all of them or, by throwing, none (RFC 7644 §3.5.2). Of a
+ * strict type no element is made where a filter matches none, and an unknown path is `invalidPath`.
  *
  * @throws ScimError 400
  */
@@ -48,28 +47,38 @@ export function applyPatch(
   return patch.finish(document)
 }
 
-class Patch implements ElementContext {
+class Patch implements ValueReader {
   readonly strict: boolean
   readonly unknown = new Set<string>()
-  readonly #members = new MemberChanges()
+  readonly #members: MemberChanges
   readonly #document: Json
   readonly #resourceType: ResourceType
   readonly #id: string | undefined
   #statesActive: boolean | undefined
+  #passedOver: string | undefined
+  #saysMore = false
 
-  constructor(resourceType: ResourceType, document: Json, { id, strict = false }: PatchOptions) {
+  constructor(resourceType: ResourceType, document: Json, { id }: PatchOptions) {
     this.#resourceType = resourceType
     this.#document = document
     this.#id = id
-    this.strict = strict
+    this.strict = resourceType.strict ?? false
+    this.#members = new MemberChanges(this.strict)
   }
 
   apply(operation: PatchOperation): void {
     const { target, text, value } = operation
     if (target.kind === 'unknown') {
-      if (this.strict) throw invalidPath(text)
+      if (this.strict || decidesAccess(this.#resourceType, text)) throw invalidPath(text)
       this.unknown.add(target.name ?? text)
-    } else if (target.kind === 'foreign') {
+      return
+    }
+    if (this.#isPassedOver(operation)) {
+      this.#passedOver ??= text
+      return
+    }
+    this.#saysMore = true
+    if (target.kind === 'foreign') {
       patchForeign(this.#document, operation)
     } else if (target.kind === 'schema') {
       if (operation.op !== 'remove' && !isUnassigned(value)) throw wrongType(text, 'an object')
@@ -83,6 +92,7 @@ class Patch implements ElementContext {
   }
 
   finish(before: Readonly<Json>): PatchResult {
+    if (this.#passedOver !== undefined && !this.#saysMore) throw readOnly(this.#passedOver)
     for (const key of Object.keys(this.#document)) {
       if (isUrn(key) && isObject(this.#document[key]) && Object.keys(this.#document[key]).length === 0) {
         delete this.#document[key]
@@ -98,12 +108,19 @@ class Patch implements ElementContext {
     }
   }
 
+  /** Read-only attributes that a client sends back beside what it changes, such as a deactivation: not another's id. */
+  #isPassedOver({ implied, target, value }: PatchOperation): boolean {
+    if (this.strict || !implied || target.kind !== 'attribute' || !isReadOnly(target.path)) return false
+    return target.path.attribute.name !== 'id' || isUnassigned(value)
+  }
+
   /** A password is taken and never kept; `schemas` follow from the data; Okta names the `id` in every rename of a group. */
-  #isWritable({ implied, text, value }: PatchOperation, { attribute, sub }: AttributePath): boolean {
+  #isWritable({ text, value }: PatchOperation, path: AttributePath): boolean {
+    const { attribute } = path
     if (attribute.mutability === 'writeOnly' || attribute.name === 'schemas') return false
-    if (attribute.mutability !== 'readOnly' && sub?.mutability !== 'readOnly') return true
-    if (implied || (attribute.name === 'id' && value === this.#id)) return false
-    throw new ScimError(400, 'mutability', `${text} is read-only`)
+    if (!isReadOnly(path)) return true
+    if (attribute.name === 'id' && value === this.#id) return false
+    throw readOnly(text)
   }
 
   #applyTo(operation: PatchOperation, path: AttributePath, filter: Filter | undefined): void {
@@ -162,6 +179,14 @@ class Patch implements ElementContext {
     this.#document[urn] = created
     return created
   }
+}
+
+function isReadOnly({ attribute, sub }: AttributePath): boolean {
+  return attribute.mutability === 'readOnly' || sub?.mutability === 'readOnly'
+}
+
+function readOnly(text: string): ScimError {
+  return new ScimError(400, 'mutability', `${text} is read-only`)
 }
 
 /** A reference without its `value` is none, and a new `value` is not where the old `$ref` points (manager). */

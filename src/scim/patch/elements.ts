@@ -4,13 +4,16 @@ import type { AttributePath } from '../../schemas/resolve.ts'
 import type { Attribute } from '../../schemas/schema.ts'
 import { ScimError } from '../errors.ts'
 import { isObject, isUnassigned, type Json } from '../json.ts'
-import { keepOnePrimary, mergeElements, readElement, readValue, sameElement, type ValueReader } from '../values.ts'
+import {
+  identityOf,
+  keepOnePrimary,
+  mergeElements,
+  readElement,
+  readValue,
+  requireOnePrimary,
+  type ValueReader,
+} from '../values.ts'
 import type { PatchOperation } from './parse.ts'
-
-/** How strictly an operation on values that are not there is taken; see `PatchOptions`. */
-export interface ElementContext extends ValueReader {
-  readonly strict: boolean
-}
 
 /**
  * The elements of a multi-valued attribute after one operation (the table of RFC 7644 §3.5.2.1-3). `elements` is left
@@ -21,33 +24,44 @@ export function patchElements(
   operation: PatchOperation,
   path: AttributePath,
   filter: Filter | undefined,
-  context: ElementContext,
+  context: ValueReader,
 ): unknown[] {
   if (path.sub) return patchParts(elements, operation, path.attribute, path.sub, filter, context)
   if (filter) return patchMatches(elements, operation, path.attribute, filter, context)
   return patchAll(elements, operation, path.attribute, context)
 }
 
-/** `remove` with a value removes what equals it (Entra's habit for members, met with other attributes too). */
+/**
+ * `remove` with a value removes what equals it (Entra's habit for members, met with other attributes too). One value need
+ * not be in a list; where that is strict, only for what RFC 7644 §3.5.2.1 calls a new value: `add` with a path.
+ */
 function patchAll(
   elements: readonly unknown[],
-  { op, value }: PatchOperation,
+  { op, value, implied }: PatchOperation,
   attribute: Attribute,
-  context: ElementContext,
+  context: ValueReader,
 ): unknown[] {
-  const list = Array.isArray(value) || isUnassigned(value) ? value : [value]
+  const mayBeOne = !context.strict || (op === 'add' && !implied)
+  const list = Array.isArray(value) || isUnassigned(value) || !mayBeOne ? value : [value]
   const given = (readValue(attribute, list, context) ?? []) as unknown[]
   if (op === 'replace') return given
-  if (op === 'add') return settle(mergeElements(elements, given), given)
-  if (value === undefined || value === null) return []
-  return elements.filter((each) => !given.some((gone) => isNamedBy(each, gone)))
+  if (op === 'add') {
+    const { merged, written } = mergeElements(elements, given)
+    return settle(merged, written, attribute, context)
+  }
+  return value === undefined || value === null ? [] : withoutNamed(elements, given)
 }
 
 /** `{"value": "x"}` names an element of any type with that value. */
-function isNamedBy(element: unknown, named: unknown): boolean {
-  if (!isObject(element) || !isObject(named) || 'type' in named) return sameElement(element, named)
-  const { type: _type, ...rest } = element
-  return sameElement(rest, named)
+function withoutNamed(elements: readonly unknown[], named: readonly unknown[]): unknown[] {
+  const [ofType, ofAny] = [new Set<string>(), new Set<string>()]
+  for (const each of named) (isObject(each) && !('type' in each) ? ofAny : ofType).add(identityOf(each))
+  return elements.filter((each) => {
+    if (ofType.has(identityOf(each))) return false
+    if (!isObject(each)) return true
+    const { type: _type, ...rest } = each
+    return !ofAny.has(identityOf(rest))
+  })
 }
 
 /** `attr[filter]`: `add` merges into the matches, `replace` puts the value in their place. */
@@ -56,7 +70,7 @@ function patchMatches(
   { op, text, value }: PatchOperation,
   attribute: Attribute,
   filter: Filter,
-  context: ElementContext,
+  context: ValueReader,
 ): unknown[] {
   const isMatch = matcher(filter)
   const given = readElement(attribute, value, context) as Json | undefined
@@ -65,17 +79,15 @@ function patchMatches(
   const stamp = stampOf(filter) ?? {}
   if (!elements.some(isMatch)) {
     if (op === 'replace' || context.strict) throw noTarget(text)
-    const created = { ...stamp, ...given }
-    return settle([...elements, created], [created])
+    return settle([...elements, { ...stamp, ...given }], new Set([elements.length]), attribute, context)
   }
-  const written: Json[] = []
-  const after = elements.map((each) => {
+  const written = new Set<number>()
+  const after = elements.map((each, at) => {
     if (!isMatch(each)) return each
-    const element = op === 'add' ? { ...(each as Json), ...given } : { ...stamp, ...given }
-    written.push(element)
-    return element
+    written.add(at)
+    return op === 'add' ? { ...(each as Json), ...given } : { ...stamp, ...given }
   })
-  return settle(after, written)
+  return settle(after, written, attribute, context)
 }
 
 /**
@@ -88,7 +100,7 @@ function patchParts(
   attribute: Attribute,
   sub: Attribute,
   filter: Filter | undefined,
-  context: ElementContext,
+  context: ValueReader,
 ): unknown[] {
   const isMatch = filter ? matcher(filter) : isObject
   const part = op === 'remove' ? undefined : readValue(sub, value, context, `${attribute.name}.${sub.name}`)
@@ -99,17 +111,15 @@ function patchParts(
   if (!isThere) {
     const stamp = filter ? stampOf(filter) : {}
     if (!stamp || (context.strict && filter)) throw noTarget(text)
-    const created = { ...stamp, [sub.name]: part }
-    return settle([...elements, created], [created])
+    return settle([...elements, { ...stamp, [sub.name]: part }], new Set([elements.length]), attribute, context)
   }
-  const written: Json[] = []
-  const after = elements.map((each) => {
+  const written = new Set<number>()
+  const after = elements.map((each, at) => {
     if (!isMatch(each)) return each
-    const element = { ...(each as Json), [sub.name]: part }
-    written.push(element)
-    return element
+    written.add(at)
+    return { ...(each as Json), [sub.name]: part }
   })
-  return settle(after, written)
+  return settle(after, written, attribute, context)
 }
 
 /** An element of which nothing but labels is left is no value any more. */
@@ -118,12 +128,20 @@ function without(element: Json, name: string): Json[] {
   return Object.keys(rest).some((each) => each !== 'type' && each !== 'primary' && each !== 'display') ? [rest] : []
 }
 
-function settle(elements: unknown[], written: readonly unknown[]): unknown[] {
+/** `written`: the places of what the operation wrote, of which at most one may be primary where that is strict. */
+function settle(
+  elements: readonly unknown[],
+  written: ReadonlySet<number>,
+  { name }: Attribute,
+  { strict }: ValueReader,
+): unknown[] {
   const copies = elements.map((each) => (isObject(each) ? { ...each } : each))
-  const preferred = new Set(
-    copies.filter((_each, at) => written.some((each) => isObject(each) && sameElement(each, elements[at]))),
-  )
-  keepOnePrimary(copies, preferred)
+  if (strict)
+    requireOnePrimary(
+      copies.filter((_each, at) => written.has(at)),
+      name,
+    )
+  keepOnePrimary(copies, written)
   return copies
 }
 

@@ -1,6 +1,7 @@
 import type { Filter } from '../../filter/ast.ts'
 import { ScimError } from '../errors.ts'
-import { type Member, readMembers, requireFewMembers } from '../members.ts'
+import { isObject } from '../json.ts'
+import { type Member, readMembers, requireFewMembers, spelled } from '../members.ts'
 import type { PatchOperation } from './parse.ts'
 import type { Target } from './path.ts'
 
@@ -18,17 +19,22 @@ type MembersTarget = Target & { kind: 'attribute' }
 
 /** Gathers the operations on `members`, in order; the last word on an id counts. */
 export class MemberChanges {
+  readonly #strict: boolean
   #touched = false
   #replaceAll = false
   #add = new Set<string>()
   #remove = new Set<string>()
+
+  constructor(strict: boolean) {
+    this.#strict = strict
+  }
 
   /** @throws ScimError 400 */
   apply(operation: PatchOperation, target: MembersTarget): void {
     this.#touched = true
     if (target.filter) this.#applyFiltered(operation, target.filter)
     else if (target.path.sub) throw new ScimError(400, 'invalidPath', `${operation.text}: members change as a whole`)
-    else if (operation.op === 'add') this.#join(operation.value)
+    else if (operation.op === 'add') this.#join(operation)
     else if (operation.op === 'replace') this.#replace(operation.value)
     else this.#leave(operation.value)
     requireFewMembers(this.#add.size + this.#remove.size)
@@ -51,15 +57,16 @@ export class MemberChanges {
     this.#drop(ids)
   }
 
-  #join(value: unknown): void {
-    for (const { value: id } of readMembers(value)) {
+  #join({ value, implied }: PatchOperation): void {
+    const given = isObject(value) && !implied ? [value] : value
+    for (const { value: id } of readMembers(given, this.#strict)) {
       this.#remove.delete(id)
       this.#add.add(id)
     }
   }
 
   #replace(value: unknown): void {
-    const members = readMembers(value)
+    const members = readMembers(value, this.#strict)
     this.#replaceAll = true
     this.#remove.clear()
     this.#add = new Set(members.map(({ value: id }) => id))
@@ -68,7 +75,7 @@ export class MemberChanges {
   /** Entra's `Remove` names in `value` whom to remove, and an empty list names nobody; without a value everyone leaves. */
   #leave(value: unknown): void {
     if (value === undefined || value === null) this.#replace([])
-    else this.#drop(readMembers(value).map(({ value: id }) => id))
+    else this.#drop(readMembers(value, this.#strict).map(({ value: id }) => id))
   }
 
   #drop(ids: readonly string[]): void {
@@ -83,7 +90,7 @@ export class MemberChanges {
 function idsOf(filter: Filter): string[] | undefined {
   if (filter.kind === 'compare') {
     const isId = filter.op === 'eq' && filter.path.attribute.name === 'value' && typeof filter.value === 'string'
-    return isId ? [filter.value as string] : undefined
+    return isId ? [spelled(filter.value as string)] : undefined
   }
   if (filter.kind !== 'or') return undefined
   const ids = filter.filters.map(idsOf)

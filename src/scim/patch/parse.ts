@@ -1,5 +1,6 @@
 import type { ResourceType } from '../../schemas/schema.ts'
 import { ScimError } from '../errors.ts'
+import { isName } from '../foreign.ts'
 import { isObject, type Json, property, requireBody } from '../json.ts'
 import { mostValues } from '../limits.ts'
 import { parsePath, type Target } from './path.ts'
@@ -20,7 +21,8 @@ export const patchOpSchema = 'urn:ietf:params:scim:api:messages:2.0:PatchOp'
 /**
  * Reads a PATCH body (RFC 7644 §3.5.2). An object without a path becomes one operation per key, whatever form of path
  * the key has: Entra sends dotted names, flat URNs and value paths as keys. Entra also sends an empty `Operations`, a
- * top-level `id` and a `name` beside `op`: nothing to do, and ignored.
+ * top-level `id` and a `name` beside `op`: nothing to do, and ignored. Of a strict type the keys are names, there is an
+ * operation, and `remove` has no value, which RFC 7644 §3.5.2.2 gives no meaning.
  *
  * @throws ScimError 400, or 413 for too many
  */
@@ -33,6 +35,8 @@ export function parsePatch(body: unknown, resourceType: ResourceType): PatchOper
   }
   const operations = property(message, 'Operations')
   if (!Array.isArray(operations)) throw new ScimError(400, 'invalidSyntax', 'Operations must be a list')
+  if (resourceType.strict && operations.length === 0)
+    throw new ScimError(400, 'invalidSyntax', 'Operations must not be empty')
   const parsed = operations.flatMap((operation) => parseOperation(operation, resourceType))
   const values = parsed.reduce((sum, operation) => sum + valuesOf(operation), 0)
   if (values > mostValues)
@@ -54,8 +58,11 @@ function parseOperation(raw: unknown, resourceType: ResourceType): PatchOperatio
   if (op !== 'remove' && value === undefined) {
     throw new ScimError(400, 'invalidValue', `"${op}" needs a value`)
   }
+  if (resourceType.strict && op === 'remove' && value !== undefined && value !== null) {
+    throw new ScimError(400, 'invalidValue', '"remove" has no value: a filter in its path says which values to remove')
+  }
   const text = path.trim()
-  if (text !== '') return expand(op, text, value, resourceType, false)
+  if (text !== '') return expand(op, text, parsePath(resourceType, text), value, resourceType, false)
   if (op === 'remove') throw new ScimError(400, 'noTarget', '"remove" needs a path')
   if (!isObject(value)) throw new ScimError(400, 'invalidValue', `"${op}" without a path needs an object as its value`)
   return expandKeys(op, '', value, resourceType)
@@ -68,12 +75,23 @@ function readOp(raw: unknown): Op {
 }
 
 function expandKeys(op: Op, prefix: string, value: Json, resourceType: ResourceType): PatchOperation[] {
-  return Object.entries(value).flatMap(([key, each]) => expand(op, prefix + key, each, resourceType, true))
+  return Object.entries(value).flatMap(([key, each]) => {
+    const text = prefix + key
+    const target = parseKey(resourceType, text)
+    const isPath = resourceType.strict && target.kind === 'attribute' && !isName(key)
+    return expand(op, text, isPath ? { kind: 'unknown' } : target, each, resourceType, true)
+  })
 }
 
 /** An object under a schema's bare URN is one operation per attribute in it. */
-function expand(op: Op, text: string, value: unknown, resourceType: ResourceType, implied: boolean): PatchOperation[] {
-  const target = implied ? parseKey(resourceType, text) : parsePath(resourceType, text)
+function expand(
+  op: Op,
+  text: string,
+  target: Target,
+  value: unknown,
+  resourceType: ResourceType,
+  implied: boolean,
+): PatchOperation[] {
   if (target.kind === 'schema' && isObject(value)) return expandKeys(op, `${target.schema.id}:`, value, resourceType)
   return [{ op, text, target, value, implied }]
 }

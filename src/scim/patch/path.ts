@@ -2,7 +2,7 @@ import type { Filter } from '../../filter/ast.ts'
 import { FilterError, UnknownAttributeError } from '../../filter/errors.ts'
 import { endOfString } from '../../filter/lex.ts'
 import { parseElementFilter } from '../../filter/parse.ts'
-import { type AttributePath, findAttribute, resolvePath } from '../../schemas/resolve.ts'
+import { type AttributePath, findAttribute, isOfKnownSchema, resolvePath } from '../../schemas/resolve.ts'
 import type { Attribute, ResourceType, Schema } from '../../schemas/schema.ts'
 import { ScimError, toScimError } from '../errors.ts'
 import { isUrn } from '../foreign.ts'
@@ -32,22 +32,37 @@ export function parsePath(resourceType: ResourceType, text: string): Target {
   if (head.split(/[.:]/).some(isForbiddenName)) throw invalidPath(text)
   if (!NAMES.test(head) && !isUrn(head)) throw invalidPath(text)
   const resolved = resolvePath(resourceType, head)
-  if (opening !== -1) return parseValuePath(text, opening, resolved?.kind === 'attribute' ? resolved.path : undefined)
-  return resolved ?? { kind: isUrn(head) ? 'foreign' : 'unknown' }
+  const path = resolved?.kind === 'attribute' ? resolved.path : undefined
+  if (opening !== -1) return parseValuePath(text, opening, path, resourceType.strict)
+  return resolved ?? { kind: isUrn(head) && !isOfKnownSchema(resourceType, head) ? 'foreign' : 'unknown' }
 }
 
-function parseValuePath(text: string, opening: number, path: AttributePath | undefined): Target {
+function parseValuePath(text: string, opening: number, path: AttributePath | undefined, strict = false): Target {
   const closing = closingBracket(text, opening)
   const rest = text.slice(closing + 1)
   const subName = SUB.exec(rest)?.[1]
   if ((rest !== '' && subName === undefined) || path?.sub) throw invalidPath(text)
   if (!path) return { kind: 'unknown' }
-  if (!path.attribute.subAttributes) throw invalidPath(text)
-  const filter = readElementFilter(text.slice(opening + 1, closing), path.attribute)
-  if (typeof filter === 'string') return { kind: 'unknown', name: `${path.attribute.name}.${filter}` }
+  const { attribute } = path
+  if (!attribute.subAttributes || (strict && !attribute.multiValued)) throw invalidPath(text)
+  const filter = readElementFilter(text.slice(opening + 1, closing), attribute, strict)
+  if (typeof filter === 'string') return { kind: 'unknown', name: `${attribute.name}.${filter}` }
   if (subName === undefined) return { kind: 'attribute', path, filter }
-  const sub = findAttribute(path.attribute.subAttributes, subName)
+  const sub = findAttribute(attribute.subAttributes, subName)
   return sub ? { kind: 'attribute', path: { ...path, sub }, filter } : { kind: 'unknown' }
+}
+
+/**
+ * Whether a path that leads nowhere begins with an attribute that access hangs on, as `members[value eq "m"].x` does:
+ * to pass over it would keep somebody in.
+ */
+export function decidesAccess(resourceType: ResourceType, text: string): boolean {
+  const head = text.split('[', 1)[0]!
+  const name = head.lastIndexOf(':') + 1
+  const end = head.indexOf('.', name)
+  const resolved = resolvePath(resourceType, end === -1 ? head : head.slice(0, end))
+  const found = resolved?.kind === 'attribute' ? resolved.path.attribute.name : undefined
+  return found === 'active' || found === 'members'
 }
 
 /**
@@ -55,10 +70,10 @@ function parseValuePath(text: string, opening: number, path: AttributePath | und
  *
  * @throws ScimError 400 `invalidFilter`
  */
-function readElementFilter(text: string, attribute: Attribute): Filter | string {
+function readElementFilter(text: string, attribute: Attribute, strict: boolean): Filter | string {
   return filtering(() => {
     try {
-      return parseElementFilter(text, attribute)
+      return parseElementFilter(text, attribute, strict)
     } catch (error) {
       if (error instanceof UnknownAttributeError && attribute.name !== 'members') return error.attribute
       throw error

@@ -21,9 +21,11 @@ const ada = Object.freeze({
   [enterprise]: { department: 'Ops', manager: { value: 'm1', $ref: '/Users/m1' } },
 })
 
-function patch(document: Record<string, unknown>, operations: Op[], options?: PatchOptions) {
-  const parsed = parsePatch({ schemas: [patchOpSchema], Operations: operations }, userResourceType)
-  return applyPatch(userResourceType, document, parsed, options)
+const strictUser = { ...userResourceType, strict: true }
+
+function patch(document: Record<string, unknown>, operations: Op[], options?: PatchOptions, type = userResourceType) {
+  const parsed = parsePatch({ schemas: [patchOpSchema], Operations: operations }, type)
+  return applyPatch(type, document, parsed, options)
 }
 
 describe('PATCH of single values (RFC 7644 §3.5.2)', () => {
@@ -102,23 +104,27 @@ describe('PATCH of single values (RFC 7644 §3.5.2)', () => {
 
 describe('PATCH without a path', () => {
   it('routes every form of key', () => {
-    const { document, unknown } = patch(ada, [
-      {
-        op: 'replace',
-        value: {
-          id: 'whatever',
-          displayName: 'A L',
-          'name.givenName': 'A',
-          [`${enterprise}:department`]: 'Sales',
-          [enterprise]: { costCenter: '7' },
-          'emails[type eq "work"].value': 'new@work.x',
-          'favourite colour': 'blue',
-          shoeSize: 42,
-          meta: { version: 'x' },
-          groups: [],
+    const { document, unknown } = patch(
+      ada,
+      [
+        {
+          op: 'replace',
+          value: {
+            id: 'whatever',
+            displayName: 'A L',
+            'name.givenName': 'A',
+            [`${enterprise}:department`]: 'Sales',
+            [enterprise]: { costCenter: '7' },
+            'emails[type eq "work"].value': 'new@work.x',
+            'favourite colour': 'blue',
+            shoeSize: 42,
+            meta: { version: 'x' },
+            groups: [],
+          },
         },
-      },
-    ])
+      ],
+      { id: 'whatever' },
+    )
     expect(document).toMatchObject({
       displayName: 'A L',
       name: { givenName: 'A', familyName: 'L' },
@@ -230,9 +236,9 @@ describe('PATCH of several values', () => {
 
   it('follows the RFC where asked to be strict', () => {
     const miss = { op: 'replace', path: 'emails[type eq "other"].value', value: 'o@x' }
-    expect(() => patch(ada, [miss], { strict: true })).toThrow(expect.objectContaining({ scimType: 'noTarget' }))
+    expect(() => patch(ada, [miss], {}, strictUser)).toThrow(expect.objectContaining({ scimType: 'noTarget' }))
     const stranger = { op: 'replace', path: 'shoeSize', value: 42 }
-    expect(() => patch(ada, [stranger], { strict: true })).toThrow(expect.objectContaining({ scimType: 'invalidPath' }))
+    expect(() => patch(ada, [stranger], {}, strictUser)).toThrow(expect.objectContaining({ scimType: 'invalidPath' }))
   })
 })
 
@@ -308,6 +314,37 @@ describe('PATCH as a whole', () => {
     )
   })
 
+  it('passes over what is read-only beside something else, never alone, and never another id', () => {
+    const sentBack = { groups: [{ value: 'g' }], meta: { version: 'x' }, [`${enterprise}:manager.displayName`]: 'Boss' }
+    const deactivated = { ...sentBack, id: 'u1', active: false }
+    expect(patch(ada, [{ op: 'replace', value: deactivated }], { id: 'u1' }).document).toEqual({
+      ...ada,
+      active: false,
+    })
+    expect(patch(ada, [{ op: 'replace', value: { id: null, active: false } }], { id: 'u1' }).document.active).toBe(
+      false,
+    )
+    const separate = [
+      { op: 'replace', value: sentBack },
+      { op: 'replace', path: 'active', value: false },
+    ]
+    expect(patch(ada, separate).document.active).toBe(false)
+    expect(patch(ada, [{ op: 'replace', value: { id: 'u1' } }], { id: 'u1' }).changed).toBe(false)
+    for (const value of [sentBack, { id: 'u2', active: false }, { groups: [], colour: 'red' }])
+      expect(() => patch(ada, [{ op: 'replace', value }], { id: 'u1' })).toThrow(
+        expect.objectContaining({ status: 400, scimType: 'mutability' }),
+      )
+  })
+
+  it.each([
+    { op: 'replace', path: 'active.value', value: false },
+    { op: 'replace', path: `${userResourceType.schema.id}:active.value`, value: false },
+    { op: 'replace', value: { 'Active.value': false } },
+    { op: 'replace', value: { 'active[value eq "x"]': false } },
+  ])('does not pass over a deactivation that leads nowhere: %j', (operation) => {
+    expect(() => patch(ada, [operation])).toThrow(expect.objectContaining({ status: 400, scimType: 'invalidPath' }))
+  })
+
   it.each<[Op, string]>([
     [{ op: 'remove', path: 'userName' }, 'mutability'],
     [{ op: 'replace', path: 'userName', value: '' }, 'mutability'],
@@ -363,11 +400,21 @@ it('skips an operation whose filter names what no schema has, except for members
   const operations = parsePatch({ schemas: [patchOpSchema], Operations: [operation] }, userResourceType)
   const { changed, unknown } = applyPatch(userResourceType, { userName: 'a' }, operations)
   expect({ changed, unknown }).toEqual({ changed: false, unknown: ['emails.nope'] })
-  expect(() => applyPatch(userResourceType, { userName: 'a' }, operations, { strict: true })).toThrow(
+  expect(() => applyPatch(strictUser, { userName: 'a' }, operations)).toThrow(
     expect.objectContaining({ scimType: 'invalidPath' }),
   )
   const leaves = { op: 'remove', path: 'members[nope eq "x"]' }
   expect(() => parsePatch({ schemas: [patchOpSchema], Operations: [leaves] }, groupResourceType)).toThrow(
     expect.objectContaining({ scimType: 'invalidFilter' }),
   )
+})
+
+it('skips what a schema lacks under its own URN, and refuses it when strict', () => {
+  for (const path of [`${enterprise}:shoe`, `${enterprise}.shoe`, `${userResourceType.schema.id}:shoe`]) {
+    const { changed, unknown } = patch(ada, [{ op: 'add', path, value: 'x' }])
+    expect({ changed, unknown }).toEqual({ changed: false, unknown: [path] })
+    expect(() => patch(ada, [{ op: 'add', path, value: 'x' }], {}, strictUser)).toThrow(
+      expect.objectContaining({ scimType: 'invalidPath' }),
+    )
+  }
 })

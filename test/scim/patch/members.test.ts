@@ -18,6 +18,17 @@ function delta(replaceAll: boolean, add: string[], remove: string[]): MemberDelt
   return { replaceAll, add: add.map((value) => ({ value })), remove }
 }
 
+it('counts the members that one PATCH names in all of its operations', () => {
+  const ids = (prefix: string, count: number) => Array.from({ length: count }, (_, n) => ({ value: `${prefix}${n}` }))
+  const add = (value: unknown) => ({ op: 'add', path: 'members', value })
+  const remove = (value: unknown) => ({ op: 'remove', path: 'members', value })
+  const tooMany = expect.objectContaining({ status: 413, message: expect.stringContaining('100000 members') })
+  const most = ids('a', 50_000)
+  expect(patch(add(most), remove(ids('b', 50_000)), add(most)).members?.add).toHaveLength(50_000)
+  expect(() => patch(add(most), remove(ids('b', 50_000)), add(ids('c', 1)))).toThrow(tooMany)
+  expect(() => patch(add(most), add(ids('b', 50_001)))).toThrow(tooMany)
+})
+
 describe('members as sent (Okta, Entra, WSO2)', () => {
   it.each<[string, Op, MemberDelta]>([
     ['Entra adds one', { op: 'Add', path: 'members', value: [{ $ref: null, value: 'u1' }] }, delta(false, ['u1'], [])],
@@ -60,8 +71,18 @@ describe('members as sent (Okta, Entra, WSO2)', () => {
     expect(document).toEqual(staff)
   })
 
+  it('reads an id in any case, so that a removal finds who was added', () => {
+    const add = { op: 'add', path: 'members', value: ['U1', 'U2', 'U3', 'u4'] }
+    const remove = [
+      { op: 'remove', path: 'members[value eq "u1"]' },
+      { op: 'remove', path: 'members', value: [{ value: 'u2' }] },
+      { op: 'remove', path: 'members[value eq "U4"]' },
+    ]
+    expect(patch(add, ...remove).members).toEqual(delta(false, ['u3'], ['u1', 'u2', 'u4']))
+  })
+
   it('does not touch members unless they are named', () => {
-    const { members, document } = patch({ op: 'replace', value: { id: 'g1', displayName: 'Crew' } })
+    const { members, document } = patch({ op: 'replace', value: { displayName: 'Crew' } })
     expect(members).toBeUndefined()
     expect(document).toEqual({ displayName: 'Crew', externalId: 'x1' })
   })
@@ -72,6 +93,9 @@ describe('members as sent (Okta, Entra, WSO2)', () => {
     [{ op: 'remove', path: 'members[not (value eq "u")]' }, 'invalidFilter'],
     [{ op: 'replace', path: 'members[value eq "u1"].value', value: 'u2' }, 'mutability'],
     [{ op: 'add', path: 'members.value', value: 'u2' }, 'invalidPath'],
+    [{ op: 'remove', path: 'members.x' }, 'invalidPath'],
+    [{ op: 'remove', path: 'members[value eq "u1"].x' }, 'invalidPath'],
+    [{ op: 'replace', value: { 'members[value eq "u1"': [] } }, 'invalidPath'],
     [{ op: 'add', path: 'members', value: [{ display: 'no id' }] }, 'invalidValue'],
     [{ op: 'add', path: 'members', value: [7] }, 'invalidValue'],
   ])('refuses %j with %s', (operation, scimType) => {
