@@ -8,12 +8,14 @@ import {
   membersOf,
   newName,
   patchOf,
+  sendExactly,
   serviceProvider,
+  stranger,
 } from './service-provider.ts'
 
 /**
  * Microsoft's SCIM validator (scimvalidator.microsoft.com), its required and preview checks, and Account Discovery. The
- * provisioning cycle, with `aadOptscim062020` and without, is in test/e2e/okta-entra.test.ts.
+ * provisioning cycle, with `aadOptscim062020` and without, is in okta-entra.test.ts.
  */
 describe('Microsoft Entra ID', () => {
   const running = serviceProvider()
@@ -68,6 +70,7 @@ describe('Microsoft Entra ID', () => {
     it('creates, with booleans as text and a manager who is nobody; again: 409', async () => {
       const body = fixture()
       const answer = await entra().send('POST', '/Users', body)
+      expect(await entra().call('GET', `/Users/${answer.body.id}`)).toEqual(answer.body)
       expect(answer).toMatchObject({ status: 201, body: { ...body, roles: [{ ...body.roles[0], primary: true }] } })
       expectError(await entra().send('POST', '/Users', body), 409, 'uniqueness')
     })
@@ -225,6 +228,132 @@ describe('Microsoft Entra ID', () => {
           .status,
       ).toBe(204)
       expect(await membersOf(entra(), id)).toEqual([])
+    })
+  })
+
+  describe('validator, preview of groups', () => {
+    it('reads a group by id without its members, changes it in one request, deletes it twice', async () => {
+      const user = await entra().call('POST', '/Users', fixture())
+      const { id } = await entra().createGroup(newName('Validator Group'), [user.id])
+      const without = await entra().call('GET', `/Groups/${id}?excludedAttributes=members`)
+      expect(Object.keys(without)).not.toContain('members')
+      const [displayName, externalId] = [newName('New name'), newName('new')]
+      const answer = await patch(
+        `/Groups/${id}`,
+        { op: 'replace', path: 'displayName', value: 'first' },
+        { op: 'replace', path: 'displayName', value: displayName },
+        { op: 'add', path: 'externalId', value: externalId },
+        { op: 'Remove', path: 'members', value: [{ value: user.id }] },
+      )
+      expect(answer.status).toBe(204)
+      expect(await entra().call('GET', `/Groups/${id}`)).toMatchObject({ displayName, externalId })
+      expect(await membersOf(entra(), id)).toEqual([])
+      expect((await entra().send('DELETE', `/Groups/${id}`)).status).toBe(204)
+      expectError(await entra().send('DELETE', `/Groups/${id}`), 404)
+      for (const path of [`/Groups/${stranger}`, `/Users/${stranger}`])
+        expectError(await entra().send('DELETE', path), 404)
+    })
+  })
+
+  describe('what it sends beside the validator', () => {
+    it.each(['AzureAdScimPatch2017', 'aadOptscim062020'])('the flag %s on every call changes none', async (flag) => {
+      const { id } = await entra().call('POST', `/Users?${flag}`, fixture())
+      const at = `/Users/${id}?${flag}`
+      expect(await patch(at, { op: 'Replace', path: 'active', value: 'False' })).toMatchObject({
+        body: { active: false },
+      })
+      expect(await patch(at, { op: 'replace', value: { active: true } })).toMatchObject({ body: { active: true } })
+      expect(await entra().call('GET', at)).toMatchObject({ id, active: true })
+      const { body } = await entra().send('GET', `/Users?${flag}&filter=${encodeURIComponent(`id eq "${id}"`)}`)
+      expect(body).toMatchObject({ totalResults: 1, Resources: [{ id }] })
+      const { id: group } = await entra().call('POST', `/Groups?${flag}`, {
+        schemas: [groupSchema],
+        displayName: newName('Flagged'),
+      })
+      const add = { op: 'Add', path: 'members', value: [{ $ref: null, value: id }] }
+      expect((await patch(`/Groups/${group}?${flag}`, add)).status).toBe(204)
+      expect((await entra().send('DELETE', `/Groups/${group}?${flag}`)).status).toBe(204)
+      expect((await entra().send('DELETE', at)).status).toBe(204)
+    })
+
+    it('keys and paths with capitals, as in the collections that Microsoft publishes', async () => {
+      const userName = newName('Capital')
+      const made = await entra().call('POST', '/Users', {
+        Schemas: [userSchema],
+        UserName: userName,
+        Active: 'True',
+        Emails: [{ Primary: 'True', Type: 'work', Value: 'capital@entra.example' }],
+        Name: { GivenName: 'C' },
+      })
+      expect(made).toMatchObject({
+        userName,
+        active: true,
+        emails: [{ primary: true, type: 'work', value: 'capital@entra.example' }],
+        name: { givenName: 'C' },
+      })
+      const { body } = await patch(
+        `/Users/${made.id}`,
+        { op: 'Replace', path: 'Emails[Type eq "work"].Value', value: 'new@entra.example' },
+        { op: 'Add', value: { 'Name.FamilyName': 'D', DisplayName: ['X'], Title: 'T' } },
+      )
+      expect(body).toMatchObject({
+        emails: [{ primary: true, type: 'work', value: 'new@entra.example' }],
+        name: { givenName: 'C', familyName: 'D' },
+        displayName: 'X',
+        title: 'T',
+      })
+    })
+
+    it('extension data without the URN in schemas, which is then listed', async () => {
+      const body = { ...fixture(), schemas: [userSchema] }
+      const made = await entra().call('POST', '/Users', body)
+      expect(made).toMatchObject({ schemas: [userSchema, enterprise], [enterprise]: body[enterprise] })
+      const custom = 'urn:ietf:params:scim:schemas:extension:CustomExtensionName:2.0:User'
+      const answer = await patch(`/Users/${made.id}`, { op: 'Add', path: `${custom}:CustomAttribute`, value: 'tag' })
+      expect(answer.body).toMatchObject({
+        schemas: [userSchema, enterprise, custom],
+        [custom]: { CustomAttribute: 'tag' },
+      })
+    })
+
+    it('roles that are asserted: the set is replaced', async () => {
+      const { id } = await entra().call('POST', '/Users', fixture())
+      const packed = (value: string) => ({
+        value: JSON.stringify({ id: `r-${value}`, value, displayName: `The ${value}` }),
+      })
+      for (const names of [['Admin', 'Editor'], ['Reader']]) {
+        const { body } = await patch(`/Users/${id}`, { op: 'Replace', path: 'roles', value: names.map(packed) })
+        expect(body.roles).toEqual(names.map((value) => ({ value, display: `The ${value}` })))
+      }
+    })
+
+    it('reference checks of a manager and of a member: the one asked for, or none', async () => {
+      const user = await entra().call('POST', '/Users', fixture())
+      const group = await entra().createGroup(newName('Checked'), [user.id])
+      await patch(`/Users/${user.id}`, { op: 'Add', path: 'manager', value: [{ $ref: '../Users/m', value: 'm' }] })
+      for (const [path, id, name, held] of [
+        ['/Users', user.id, 'manager', 'm'],
+        ['/Groups', group.id, 'members', user.id],
+      ]) {
+        const check = (value: string) =>
+          entra().send('GET', `${path}${filtered(`id eq "${id}" and ${name} eq "${value}"`, { attributes: 'id' })}`)
+        expect(expectList(await check(held), 1)).toEqual([{ schemas: expect.any(Array), id }])
+        expectList(await check(stranger), 0)
+      }
+    })
+
+    it('a match on a random guid, without User-Agent and Content-Type: an empty list', async () => {
+      const guid = '0e5e2a33-2d31-44b5-8ff1-bd2bdb7a6a7d'
+      for (const [path, filter] of [
+        ['/Users', `userName eq "${guid}"`],
+        ['/Users', `externalId eq "${guid}"`],
+        ['/Users', `emails[type eq "work"].value eq "${guid}"`],
+        ['/Groups', `displayName eq "${guid}"`],
+        ['/Groups', `externalId eq "${guid}"`],
+      ]) {
+        const bare = await sendExactly(entra(), 'GET', `${path}${filtered(filter!, { excludedAttributes: 'members' })}`)
+        expect(expectList(bare, 0)).toEqual([])
+      }
     })
   })
 

@@ -92,6 +92,14 @@ describe('Google Workspace (automated user provisioning)', () => {
     expect(answer).toMatchObject({ status: 201, body: { active: false } })
   })
 
+  it('6. deletes somebody suspended long since: 204, and nobody is found any more', async () => {
+    const [suspended] = expectList(await lookUp('suspended@google.example'), 1)
+    expect((await google().send('DELETE', `/Users/${suspended!.id}`)).status).toBe(204)
+    expect(await running.tenure.admin.get(`/users/${suspended!.id}`)).toMatchObject({ active: false })
+    expectError(await google().send('GET', `/Users/${suspended!.id}`), 404)
+    expectList(await lookUp('suspended@google.example'), 0)
+  })
+
   it('7. deletes without suspending first: 204, 404 from then on, and the name is free', async () => {
     const { epoch } = await running.tenure.admin.get(`/users/${id}`)
     expect(await google().send('DELETE', `/Users/${id}`)).toMatchObject({ status: 204, body: undefined })

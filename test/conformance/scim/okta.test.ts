@@ -1,10 +1,20 @@
 import { describe, expect, it } from 'vitest'
 import { groupSchema, type Json, userSchema } from '../../support/clients.ts'
-import { expectError, expectList, filtered, membersOf, newName, patchOf, serviceProvider } from './service-provider.ts'
+import {
+  expectError,
+  expectList,
+  filtered,
+  mediaType,
+  membersOf,
+  newName,
+  patchOf,
+  sendExactly,
+  serviceProvider,
+} from './service-provider.ts'
 
 /**
  * Okta's own test suites, which run before an app is listed: Okta-SCIM-20-SPEC-Test, Okta-SCIM-20-CRUD-Test, and the
- * cases of the OIN plan. The sequences of its two kinds of app are in test/e2e/okta-entra.test.ts.
+ * cases of the OIN plan. The sequences of its two kinds of app are in okta-entra.test.ts.
  */
 describe('Okta', () => {
   const running = serviceProvider()
@@ -67,15 +77,124 @@ describe('Okta', () => {
         schemas: ['urn:ietf:params:scim:api:messages:2.0:Error'],
       })
     })
+  })
 
-    it('PATCH active, first name by PUT, and back', async () => {
-      expect(await okta().setActive(id, false)).toMatchObject({ active: false })
-      expect(await okta().setActive(id, true)).toMatchObject({ active: true })
+  describe('CRUD test', () => {
+    const userName = newName('Crud@okta.example')
+    let id: string
+    const found = async (name = userName) => {
+      const parameters = { startIndex: '1', count: '100' }
+      return expectList(await okta().send('GET', `/Users${filtered(`userName eq "${name}"`, parameters)}`), 1)[0]!
+    }
+
+    it('assigns: nobody is found, one is created and then found', async () => {
+      expectList(await okta().send('GET', `/Users${filtered(`userName eq "${userName}"`)}`), 0)
+      id = (await okta().createUser(userName)).id
+      expect(await found()).toMatchObject({ id, active: true })
+    })
+
+    it('changes the first name, by PUT of the whole or by PATCH', async () => {
       const read = await okta().call('GET', `/Users/${id}`)
-      const put = await okta().call('PUT', `/Users/${id}`, { ...read, name: { ...read.name, givenName: 'Another' } })
-      expect(put.name).toEqual({ givenName: 'Another', familyName: 'Test' })
+      await okta().call('PUT', `/Users/${id}`, { ...read, name: { ...read.name, givenName: 'Another' } })
+      expect((await found()).name).toEqual({ givenName: 'Another', familyName: 'Family' })
+      const value = { name: { givenName: 'Third' }, displayName: 'Third Family', title: 'Dr' }
+      await okta().patchUser(id, { op: 'replace', value })
+      expect(await found()).toMatchObject({
+        ...value,
+        name: { givenName: 'Third', familyName: 'Family' },
+        active: true,
+      })
+    })
+
+    it('deactivates, reactivates and assigns again, unassigns', async () => {
+      for (const active of [false, true]) {
+        expect(await okta().setActive(id, active)).toMatchObject({ active })
+        expect(await found(userName.toUpperCase())).toMatchObject({ id, active })
+      }
+      const read = await okta().call('GET', `/Users/${id}`)
+      expect(await okta().call('PUT', `/Users/${id}`, { ...read, active: true })).toEqual(read)
+      expect(await okta().call('PUT', `/Users/${id}`, { ...read, active: false })).toMatchObject({ active: false })
+      expect(await running.tenure.admin.get(`/users/${id}`)).toMatchObject({ active: false })
     })
   })
+
+  describe('its client', () => {
+    const headers = {
+      'user-agent': 'Okta SCIM Client 1.0.0',
+      accept: 'application/scim+json',
+      'accept-charset': 'utf-8',
+      'accept-encoding': 'gzip,deflate',
+      'content-type': 'application/scim+json; charset=utf-8',
+    }
+
+    it('is understood with the headers that it sends, and the test suites with theirs', async () => {
+      const user = () => JSON.stringify({ schemas: [userSchema], userName: newName('Ünï@okta.example') })
+      for (const sent of [headers, { 'content-type': 'application/json' }]) {
+        const made = await sendExactly(okta(), 'POST', '/Users', sent, user())
+        expect(made).toMatchObject({ status: 201, body: { userName: expect.stringMatching(/^Ünï/) } })
+        expect(made.headers.get('content-type')).toBe(mediaType)
+        expect(await sendExactly(okta(), 'GET', `/Users/${made.body.id}`, sent)).toMatchObject({ body: made.body })
+      }
+    })
+
+    it('tests a connection with a page of users and one of groups', async () => {
+      for (const path of ['/Users?startIndex=1&count=2', '/Groups?startIndex=1&count=100']) {
+        const answer = await sendExactly(okta(), 'GET', path, headers)
+        const { totalResults, startIndex } = answer.body
+        expect(expectList(answer, totalResults).length).toBeLessThanOrEqual(100)
+        expect(startIndex).toBe(1)
+      }
+      expectError(await sendExactly(okta(), 'GET', '/Users', { ...headers, authorization: 'Bearer wrong' }), 401)
+    })
+  })
+
+  it('looks up by whatever field the admin chose as the unique one', async () => {
+    const email = newName('unique@okta.example')
+    const { id, externalId } = await okta().createUser(newName('by-email'), {
+      emails: [{ primary: true, value: email, type: 'work' }],
+    })
+    for (const filter of [
+      `emails.value eq "${email}"`,
+      `emails eq "${email}"`,
+      `emails[type eq "work"].value eq "${email}"`,
+      `externalId eq "${externalId}"`,
+    ]) {
+      const answer = await okta().send('GET', `/Users${filtered(filter, { startIndex: '1', count: '100' })}`)
+      expect(expectList(answer, 1)).toMatchObject([{ id }])
+    }
+  })
+
+  it('gets back whatever it put, also what only its app knows', async () => {
+    const custom = 'urn:ietf:params:scim:schemas:extension:okta-app_1:2.0:User'
+    const made = await okta().createUser(newName('custom'), {
+      schemas: [userSchema, custom],
+      [custom]: { badge: '7', floors: ['1', '2'] },
+    })
+    const read = await okta().call('GET', `/Users/${made.id}`)
+    expect(read[custom]).toEqual({ badge: '7', floors: ['1', '2'] })
+    expect(
+      await okta().call('PUT', `/Users/${made.id}`, { ...read, middleName: '', password: 'random-of-okta' }),
+    ).toEqual(read)
+  })
+
+  it.each(['PATCH', 'PUT'])(
+    'C9316, C9317: pushes a group now by %s, whole and empty; C9337: empty values clear',
+    async (verb) => {
+      const [a, b] = [await okta().createUser(newName('a')), await okta().createUser(newName('b'))]
+      const { id, displayName } = await okta().createGroup(newName('Pushed'), [a.id])
+      for (const ids of [[b.id], [], [a.id, b.id]]) {
+        const members = ids.map((value) => ({ value, display: null }))
+        const body =
+          verb === 'PUT'
+            ? { schemas: [groupSchema], displayName, members }
+            : patchOf({ op: 'replace', path: 'members', value: members })
+        expect((await okta().send(verb, `/Groups/${id}`, body)).status).toBeLessThan(300)
+        expect(await membersOf(okta(), id)).toEqual(ids.toSorted())
+      }
+      const cleared = await okta().call('PUT', `/Users/${a.id}`, { ...a, displayName: '', nickName: '' })
+      expect(Object.keys(cleared)).not.toContain('displayName')
+    },
+  )
 
   it('C9303: an import sees everybody once, inactive ones too, and leaves them out by itself', async () => {
     const { id } = await okta().createUser(newName('gone'))

@@ -58,6 +58,14 @@ describe('PingOne and PingFederate', () => {
     expect((await ping().send('PUT', `/Users/${id}`, put)).body).toEqual(answer.body)
   })
 
+  it('4. updates by PUT what SCHEMA_EXTENSION_URNS names, and gets it back', async () => {
+    const custom = 'urn:scim:schemas:extension:acme:2.0:User'
+    const put = { ...created, schemas: [userSchema, custom], [custom]: { badge: 7 } }
+    const answer = await ping().send('PUT', `/Users/${id}`, put)
+    expect(answer).toMatchObject({ status: 200, body: { schemas: [userSchema, custom], [custom]: { badge: 7 } } })
+    expect(await ping().call('GET', `/Users/${id}`)).toEqual(answer.body)
+  })
+
   it('5. disables by PUT (DISABLE_USERS, REMOVE_ACTION=disable), still to be found, and enables again', async () => {
     for (const active of [false, true]) {
       expect(await ping().send('PUT', `/Users/${id}`, { ...created, active })).toMatchObject({

@@ -1,7 +1,9 @@
+import { readFile } from 'node:fs/promises'
 import { beforeAll, describe, expect, it } from 'vitest'
-import { type Answer, groupSchema, type Json, patchSchema, type ScimClient, userSchema } from '../../support/clients.ts'
+import { type Answer, groupSchema, type Json, patchSchema, ScimClient, userSchema } from '../../support/clients.ts'
 import { connect } from '../../support/postgres.ts'
-import { registerServer } from '../../support/tenure.ts'
+import { registerDirectory, registerServer } from '../../support/tenure.ts'
+import { waitFor } from '../../support/wait-for.ts'
 import {
   enterprise,
   expectError,
@@ -11,17 +13,15 @@ import {
   membersOf,
   newName,
   patchOf,
+  sendExactly,
   serviceProvider,
+  stranger,
 } from './service-provider.ts'
 
 /**
- * What broke elsewhere, by its number in the list of regressions that other service providers met (`P-nn`). Reactivation
- * by POST (69) is not offered: the answer is 409, and the lookup finds the user. Operators are no SCIM users, so no
- * provider can lock the last one out (82). Bulk is none of the pitfalls; cursors, ETags (94) and rate limits (95) have
- * tests of their own.
+ * What broke elsewhere, by its number in the list of regressions that other service providers met (`P-nn`), from 1 to 101.
  */
 const running = serviceProvider()
-const stranger = '3f0e2c1a-0000-4000-8000-000000000000'
 
 let okta: ScimClient
 let entra: ScimClient
@@ -622,6 +622,27 @@ describe('lifecycle', () => {
     expectError(await okta.send('PUT', `/Users/${user.id}`, user), 404)
   })
 
+  it('P-82: whoever deactivates everybody locks out no operator and not itself', async () => {
+    const { admin } = running.tenure
+    const scim = await registerDirectory(admin, 'lockout', 'okta')
+    const ids = await Promise.all(['admin', 'root', 'owner'].map(async (name) => (await scim.createUser(name)).id))
+    const [first, second, third] = ids as [string, string, string]
+    await scim.setActive(first, false)
+    await scim.call('PUT', `/Users/${second}`, { schemas: [userSchema], userName: 'root', active: false })
+    await scim.call('DELETE', `/Users/${third}`)
+    for (const id of ids) {
+      const { items } = await admin.get(`/events?user=${id}`)
+      expect(items.map(({ source, kind }: Json) => [source, kind])).toContainEqual(['scim', 'left'])
+    }
+    expect(await admin.get('/directories/lockout')).toMatchObject({ id: 'lockout' })
+    const { token } = await admin.post('/directories/lockout/tokens', {})
+    for (const client of [scim, new ScimClient(scim.base, token)]) {
+      expectList(await client.send('GET', '/Users'), 2)
+      expect(await client.setActive(first, true)).toMatchObject({ active: true })
+    }
+    expect(await admin.get(`/users/${first}`)).toMatchObject({ active: true })
+  })
+
   it.each([true, false])('P-81: a PUT that does not say leaves active %s, externalId and members', async (active) => {
     const user = await okta.createUser(newName('p'), { active, title: 'Dr' })
     const group = await groupOf([user.id], okta)
@@ -721,6 +742,46 @@ describe('HTTP, errors, discovery', () => {
     })
   })
 
+  it.each(['/Users', '/Groups'] as const)('P-94: of many who PUT to %s what they read, one writes', async (path) => {
+    const made = path === '/Users' ? await person() : await groupOf([])
+    const names = Array.from({ length: 25 }, () => newName('raced'))
+    const headers = { 'content-type': 'application/scim+json', 'if-match': made.meta.version }
+    const answers = await Promise.all(
+      names.map((name) => {
+        const body = path === '/Users' ? { userName: name } : { schemas: [groupSchema], displayName: name }
+        return sendExactly(entra, 'PUT', `${path}/${made.id}`, headers, JSON.stringify(body))
+      }),
+    )
+    const written = answers.filter(({ status }) => status === 200)
+    expect(written).toHaveLength(1)
+    for (const answer of answers) if (answer !== written[0]) expectError(answer, 412)
+    expect(await entra.call('GET', `${path}/${made.id}`)).toEqual(written[0]!.body)
+  })
+
+  it('P-95: the rate is of one token: others and the public go on, and Retry-After is in whole seconds', async () => {
+    const { admin, url } = running.tenure
+    const scim = await registerDirectory(admin, 'hurried', 'entra')
+    const second = new ScimClient(scim.base, (await admin.post('/directories/hurried/tokens', {})).token)
+    const slow = await registerDirectory(admin, 'slow', 'entra')
+    for (const id of ['hurried', 'slow']) await admin.send('PATCH', `/directories/${id}`, { scimRequestsPerSecond: 2 })
+    const answers = await Promise.all(Array.from({ length: 20 }, () => scim.send('GET', '/Users?count=0')))
+    const refused = answers.filter(({ status }) => status !== 200)
+    expect(refused.length).toBeGreaterThan(10)
+    for (const client of [second, slow]) expect((await client.send('GET', '/Users?count=0')).status).toBe(200)
+    const others = await Promise.all([
+      ...Array.from({ length: 20 }, () => okta.send('GET', '/Users?count=0')),
+      ...['/healthz', '/readyz'].map((path) => fetch(url + path)),
+      admin.sendIntrospection('no-token-of-ours'),
+      admin.send('GET', '/directories/hurried'),
+    ])
+    expect(others.map(({ status }) => status)).toEqual(others.map(() => 200))
+    for (const answer of refused) {
+      expectError(answer, 429)
+      expect(answer.headers.get('retry-after')).toMatch(/^[1-9]\d*$/)
+    }
+    await waitFor(async () => (await scim.send('GET', '/Users')).status === 200, { what: 'the rate to be kept again' })
+  })
+
   it('P-96: a filter too deep, too long or of too many terms is refused', async () => {
     const deep = `${'('.repeat(500)}title pr${')'.repeat(500)}`
     const long = `userName eq "${'x'.repeat(5_000)}"`
@@ -803,4 +864,14 @@ describe('HTTP, errors, discovery', () => {
     })
     expect(user).toMatchObject({ schemas: [userSchema, enterprise], [enterprise]: { department: 'Ops' } })
   })
+})
+
+it('each of the 101 has its test', async () => {
+  const source = await readFile(new URL(import.meta.url), 'utf8')
+  const titles = [...source.matchAll(/['"`]((?:(?:, )?P-\d+(?: to P-\d+)?)+)/g)].map(([, numbers]) => numbers!)
+  const ranges = titles.flatMap((title) => title.split(', ')).map((range) => range.match(/\d+/g)!.map(Number))
+  const tested = new Set(
+    ranges.flatMap(([from = 0, to = from]) => Array.from({ length: to - from + 1 }, (_, n) => from + n)),
+  )
+  expect([...tested].toSorted((a, b) => a - b)).toEqual(Array.from({ length: 101 }, (_, n) => n + 1))
 })

@@ -1,5 +1,7 @@
+import { request } from 'node:http'
+import { text } from 'node:stream/consumers'
 import { afterAll, beforeAll, expect } from 'vitest'
-import { type Answer, type Json, patchSchema, type ScimClient } from '../../support/clients.ts'
+import { type Answer, groupSchema, type Json, patchSchema, type ScimClient, userSchema } from '../../support/clients.ts'
 import { createDatabase, type TestDatabase } from '../../support/postgres.ts'
 import { type RunningTenure, registerDirectory, runTenure } from '../../support/tenure.ts'
 
@@ -11,6 +13,15 @@ export const listSchema = 'urn:ietf:params:scim:api:messages:2.0:ListResponse'
 export const vendors = ['okta', 'entra', 'google', 'ping'] as const
 export type Provider = (typeof vendors)[number] | 'generic'
 export const providers: readonly Provider[] = [...vendors, 'generic']
+
+/** Well-formed, and nobody's. */
+export const stranger = '3f0e2c1a-0000-4000-8000-000000000000'
+
+/** The two collections: what a resource of each must have, under which name. */
+export const collections = [
+  { type: 'User', path: '/Users', schema: userSchema, nameKey: 'userName' },
+  { type: 'Group', path: '/Groups', schema: groupSchema, nameKey: 'displayName' },
+] as const
 
 /** One Tenure for the test file, with a directory of each provider; its id is the provider's name. */
 export function serviceProvider() {
@@ -42,6 +53,38 @@ export function serviceProvider() {
 export const patchOf = (...Operations: unknown[]) => ({ schemas: [patchSchema], Operations })
 export const query = (parameters: Record<string, string>) => `?${new URLSearchParams(parameters)}`
 export const filtered = (filter: string, more: Record<string, string> = {}) => query({ filter, ...more })
+
+export const searchOf = (parameters: Json) => ({
+  schemas: ['urn:ietf:params:scim:api:messages:2.0:SearchRequest'],
+  ...parameters,
+})
+export const bulkOf = (...Operations: unknown[]) => ({
+  schemas: ['urn:ietf:params:scim:api:messages:2.0:BulkRequest'],
+  Operations,
+})
+
+/** A request with the headers named and the token's, and none that a library adds of its own accord. */
+export async function sendExactly(
+  { base, token }: ScimClient,
+  method: string,
+  path: string,
+  headers: Record<string, string> = {},
+  body?: string,
+): Promise<Answer> {
+  const { promise, resolve, reject } = Promise.withResolvers<Answer>()
+  const sent = request(`${base}${path}`, { method, headers: { authorization: `Bearer ${token}`, ...headers } })
+  sent.on('error', reject)
+  sent.on('response', async (response) => {
+    const received = await text(response)
+    resolve({
+      status: response.statusCode!,
+      headers: new Headers(response.headers as Record<string, string>),
+      body: received === '' ? undefined : JSON.parse(received),
+    })
+  })
+  sent.end(body)
+  return promise
+}
 
 let names = 0
 /** Differs each time. */
