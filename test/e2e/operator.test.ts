@@ -214,6 +214,12 @@ describe('the command line', () => {
       [['directory', 'show', 'globex'], { id: 'globex' }],
       [['directory', 'set', 'globex', '--name', 'Globex', '--silent-after-hours', '48'], { silentAfterHours: 48 }],
       [['directory', 'set', 'globex', '--scim-requests-per-second', '200'], { scimRequestsPerSecond: 200 }],
+      [
+        ['directory', 'set', 'globex', '--reactivate-on-create'],
+        { reactivateOnCreate: true, scimRequestsPerSecond: 200 },
+      ],
+      [['directory', 'set', 'globex', '--name', 'Globex'], { reactivateOnCreate: true }],
+      [['directory', 'set', 'globex', '--no-reactivate-on-create'], { reactivateOnCreate: false }],
       [['token', 'list', 'initech'], { items: [{ id: token.id }] }],
       [['token', 'remove', 'initech', token.id, '--yes'], null],
       [['server'], { items: [{ id: 'figma' }, { id: 'gone' }] }],

@@ -288,6 +288,54 @@ describe('nesting', () => {
   })
 })
 
+describe('what a body holds', () => {
+  const around = (member: string) => `{"schemas":["${userSchema}"],"userName":"${fresh('held')}",${member}}`
+  const names = (count: number) => Array.from({ length: count }, (_, at) => `"n${at}":1`).join(',')
+
+  it('is at most 1,000 names in one object, lists and strings aside', async () => {
+    const lists = `"l":[${'1,'.repeat(5_000)}1],"s":"${',{'.repeat(5_000)}"`
+    expect((await call({ body: around(`"urn:x:y":{${names(998)},${lists}}`) })).status).toBe(201)
+    const { detail } = await expectError(await call({ body: around(`"urn:x:y":{${names(1_001)}}`) }), 413)
+    expect(detail).toContain('1000')
+    await expectError(await call({ body: `{"a":{"b":1},${names(1_000)}}` }), 413)
+  })
+
+  it('is at most 600,000 values', async () => {
+    expect((await call({ body: around(`"urn:x:y":{"l":[${'1,'.repeat(599_000)}1]}`) })).status).toBe(201)
+    const { detail } = await expectError(
+      await call({ body: around(`"urn:x:y":{"l":[${'[],'.repeat(300_000)}1]}`) }),
+      413,
+    )
+    expect(detail).toContain('600000')
+  })
+
+  it('is at most 50 extensions of a resource, by POST as by PATCH', async () => {
+    const extensions = (count: number) => Array.from({ length: count }, (_, at) => `"urn:x:${at}":{"a":1}`).join(',')
+    await expectError(await call({ body: around(extensions(51)) }), 400, 'invalidValue')
+    const { id } = (await (await call({ body: around(extensions(50)) })).json()) as Json
+    const patch = (urn: string) =>
+      call({
+        method: 'PATCH',
+        path: `/Users/${id}`,
+        body: JSON.stringify({ schemas: [patchSchema], Operations: [{ op: 'add', value: { [urn]: { b: 2 } } }] }),
+      })
+    expect((await patch('urn:x:7')).status).toBe(200)
+    await expectError(await patch('urn:x:50'), 400, 'invalidValue')
+  })
+
+  it('is at most 1,000 names of attributes in a query', async () => {
+    const ask = (count: number) => {
+      const attributes = Array.from({ length: count }, (_, at) => `a${at}`)
+      return call({
+        path: '/Users/.search',
+        body: JSON.stringify({ schemas: ['urn:ietf:params:scim:api:messages:2.0:SearchRequest'], attributes }),
+      })
+    }
+    expect((await ask(1_000)).status).toBe(200)
+    await expectError(await ask(1_001), 400, 'invalidValue')
+  })
+})
+
 describe('rate (429)', () => {
   const setRate = (directory: string, scimRequestsPerSecond: number | null) =>
     tenure.admin.send('PATCH', `/directories/${directory}`, { scimRequestsPerSecond })

@@ -408,6 +408,25 @@ describe('attributes and excludedAttributes (RFC 7644 §3.9)', () => {
     expect(Object.keys(listed)).not.toContain('members')
   })
 
+  it('make a PATCH of a group answer with the group, which it does not otherwise', async () => {
+    const path = `/Groups/${ids.Engineers}`
+    const nothing = { schemas: [patchSchema], Operations: [] }
+    const { id, displayName, schemas, meta, members } = await scim.call('GET', path)
+    expect(members.length).toBeGreaterThan(0)
+    const answers = await Promise.all(
+      ['', '?attributes=displayName', '?excludedAttributes=members', '?excludedAttributes=displayName'].map((asked) =>
+        scim.send('PATCH', path + asked, nothing),
+      ),
+    )
+    expect(answers.map(({ status, body }) => [status, body])).toEqual([
+      [204, undefined],
+      [200, { schemas, id, displayName }],
+      [200, { schemas, id, displayName, meta }],
+      [200, { schemas, id, members, meta }],
+    ])
+    for (const { headers } of answers) expect(headers.get('etag')).toBe(meta.version)
+  })
+
   it.each(['POST', 'PUT', 'PATCH'])('are not both possible: %s then writes nothing', async (method) => {
     const path = method === 'POST' ? '/Users' : `/Users/${ids.bert}`
     const body =
