@@ -8,13 +8,10 @@
  * Prints one JSON document. Each round runs floor and Tenure one after the other, so that a machine that slows down
  * slows both.
  */
-import { type ChildProcess, spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import { once } from 'node:events'
-import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { Pool } from 'undici'
+import { quantiles, ratio } from './figures.ts'
+import { adminKey, caller, end, lineOf, run, settingsFor } from './processes.ts'
 import { type Receivers, startReceivers } from './receivers.ts'
 import { startStores } from './stores.ts'
 
@@ -24,7 +21,6 @@ const { values: flags } = parseArgs({
 const people = Number(flags.people)
 const cuts = Number(flags.cuts)
 const serverCount = 7
-const adminKey = 'bench-admin-key-of-this-run'
 
 /** One system under test, Tenure or the floor: people are made, people are cut, receivers hear of it. */
 interface Subject {
@@ -111,7 +107,7 @@ async function create(subject: Subject, count: number): Promise<string[]> {
 
 async function startFloor(receivers: Receivers, redisUrl: string | undefined): Promise<Subject> {
   const database = await stores.createDatabase()
-  const child = run('test/bench/floor.ts', receivers.urls, database, redisUrl)
+  const child = run('test/bench/floor.ts', receivers.urls, settingsFor(database, redisUrl))
   const { url } = await lineOf(child, (line) => typeof line.url === 'string')
   const call = caller(String(url), {})
   return {
@@ -127,7 +123,7 @@ async function startFloor(receivers: Receivers, redisUrl: string | undefined): P
 
 async function startTenure(receivers: Receivers, redisUrl: string | undefined): Promise<Subject> {
   const database = await stores.createDatabase()
-  const child = run('bin/tenure.js', ['start'], database, redisUrl)
+  const child = run('bin/tenure.js', ['start'], settingsFor(database, redisUrl))
   const { url } = await lineOf(child, (line) => line.msg === 'tenure.started')
   const admin = caller(String(url), { authorization: `Bearer ${adminKey}` })
   await admin('POST', '/admin/v1/directories', { id: 'acme', provider: 'okta' })
@@ -163,79 +159,4 @@ async function startTenure(receivers: Receivers, redisUrl: string | undefined): 
     },
     stop: () => end(child),
   }
-}
-
-function run(
-  script: string,
-  args: readonly string[],
-  database: { url: string; ownerUrl: string },
-  redisUrl: string | undefined,
-): ChildProcess {
-  const child = spawn(process.execPath, [fileURLToPath(new URL(`../../${script}`, import.meta.url)), ...args], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-    env: {
-      ...process.env,
-      PORT: '0',
-      LOG_LEVEL: 'info',
-      DATABASE_URL: database.url,
-      DATABASE_MIGRATION_URL: database.ownerUrl,
-      TENURE_ADMIN_KEY: adminKey,
-      TENURE_SECRET_KEY: 'bench-secret-key-of-this-run-32-characters',
-      TENURE_ALLOW_PRIVATE_TARGETS: '127.0.0.1',
-      REDIS_URL: redisUrl ?? '',
-    },
-  })
-  process.once('exit', () => child.kill('SIGKILL'))
-  return child
-}
-
-/** The first line that fits; every further one is read and dropped. */
-async function lineOf(
-  child: ChildProcess,
-  fits: (line: Record<string, unknown>) => boolean,
-): Promise<Record<string, unknown>> {
-  return new Promise((resolve, reject) => {
-    child.once('exit', (code) => reject(new Error(`ended with ${code} before it was ready`)))
-    createInterface({ input: child.stdout! }).on('line', (text) => {
-      if (!text.startsWith('{')) return
-      const line = JSON.parse(text)
-      if (fits(line)) resolve(line)
-    })
-  })
-}
-
-async function end(child: ChildProcess): Promise<void> {
-  const ended = once(child, 'exit')
-  child.kill('SIGTERM')
-  await ended
-}
-
-function caller(
-  base: string,
-  headers: Record<string, string>,
-): (method: string, path: string, body: unknown) => Promise<never> {
-  const { origin, pathname } = new URL(base)
-  const pool = new Pool(origin, { connections: 20, pipelining: 1 })
-  return async (method, path, body) => {
-    const answer = await pool.request({
-      method: method as 'POST',
-      path: `${pathname === '/' ? '' : pathname}${path}`,
-      headers: { 'content-type': 'application/json', ...headers },
-      body: JSON.stringify(body),
-    })
-    const text = await answer.body.text()
-    if (answer.statusCode >= 300) throw new Error(`${method} ${path} answered ${answer.statusCode}: ${text}`)
-    return JSON.parse(text) as never
-  }
-}
-
-function quantiles(values: number[]): { p50: number; p99: number } {
-  const sorted = values.toSorted((a, b) => a - b)
-  const at = (q: number) =>
-    Math.round((sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))] ?? Number.NaN) * 100) / 100
-  return { p50: at(0.5), p99: at(0.99) }
-}
-
-function ratio(a: number, b: number): number {
-  return Math.round((a / b) * 100) / 100
 }

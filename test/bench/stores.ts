@@ -16,6 +16,8 @@ export interface Stores {
   createDatabase(): Promise<{ url: string; ownerUrl: string }>
   /** undefined where no server program was found */
   readonly redisUrl: string | undefined
+  /** What Postgres says of its own durability. */
+  durability(): Promise<Record<string, string>>
   close(): Promise<void>
 }
 
@@ -24,28 +26,42 @@ export async function startStores(): Promise<Stores> {
   const embedded = await startEmbedded({ home, log: createLogger({ level: 'warn' }) })
   const state = await readState(home)
   const redis = await startRedis(home)
+  const adminUrl = Object.assign(new URL(embedded.ownerUrl), {
+    username: 'postgres',
+    password: state!.passwords.superuser,
+    pathname: '/postgres',
+  }).href
   let made = 0
   return {
     redisUrl: redis?.url,
     async createDatabase() {
       const name = `bench_${++made}`
-      const adminUrl = Object.assign(new URL(embedded.ownerUrl), {
-        username: 'postgres',
-        password: state!.passwords.superuser,
-        pathname: '/postgres',
-      }).href
-      const admin = new pg.Client({ connectionString: adminUrl })
-      await admin.connect()
-      await admin.query(`create database ${name} owner tenure_owner`)
-      await admin.end()
+      await ask(adminUrl, `create database ${name} owner tenure_owner`)
       const at = (url: string) => Object.assign(new URL(url), { pathname: `/${name}` }).href
       return { url: at(embedded.url), ownerUrl: at(embedded.ownerUrl) }
+    },
+    async durability() {
+      const [settings] = await ask(
+        adminUrl,
+        `select current_setting('fsync') as fsync, current_setting('synchronous_commit') as synchronous_commit`,
+      )
+      return settings!
     },
     async close() {
       redis?.stop()
       await embedded.stop()
       await rm(home, { recursive: true, force: true })
     },
+  }
+}
+
+async function ask(url: string, statement: string): Promise<Record<string, string>[]> {
+  const client = new pg.Client({ connectionString: url })
+  await client.connect()
+  try {
+    return (await client.query(statement)).rows
+  } finally {
+    await client.end()
   }
 }
 
