@@ -1,7 +1,7 @@
 /** The direction of imports: docs/architecture.md draws it. Left may import right, never the reverse, and nothing in a circle. */
 const compose = ['^src/(main|compose)\\.ts$', '^src/demo/', '^workers/']
 const speak = ['^src/(scim|receivers|oauth|admin|console)/']
-const act = ['^src/(entitlement|directory|delivery|ledger|operators|housekeeping|connectors|queue|db)/']
+const act = ['^src/(entitlement|directory|delivery|ledger|trust|operators|housekeeping|connectors|queue|db)/']
 const decide = ['^src/(lifecycle|filter|schemas)/']
 const plumbing = ['^src/http/']
 const cli = ['^src/cli/']
@@ -60,6 +60,19 @@ module.exports = {
       severity: 'error',
       from: { path: '^src/main\\.ts$' },
       to: { path: '^(src|workers)/', pathNot: [...cli, ...leaves], dynamic: false, dependencyTypesNot: ['type-only'] },
+    },
+    {
+      name: 'the-guard-stands-alone',
+      comment: 'It is published, and runs in other processes than ours.',
+      severity: 'error',
+      from: { path: '^src/guard/' },
+      to: { pathNot: ['^src/guard/', 'node_modules/(jose|standardwebhooks)/'], dependencyTypesNot: ['core'] },
+    },
+    {
+      name: 'nobody-of-ours-is-guarded',
+      severity: 'error',
+      from: { path: '^(src|workers)/', pathNot: ['^src/guard/', '^src/demo/'] },
+      to: { path: '^src/guard/' },
     },
     {
       name: 'one-door-to-bullmq',

@@ -36,7 +36,8 @@ import { requestLog } from './http/request-log.ts'
 import { traceRequests } from './http/trace-requests.ts'
 import { createGrants } from './ledger/grants.ts'
 import type { Logger } from './log.ts'
-import { introspectionRoutes } from './oauth/introspection.ts'
+import { authorizationServer } from './oauth/authorization-server.ts'
+import { startSelfCheck } from './oauth/self-check.ts'
 import { createAdminKeys } from './operators/keys.ts'
 import { createTrail } from './operators/trail.ts'
 import { createBullQueue } from './queue/bullmq-queue.ts'
@@ -44,6 +45,11 @@ import { createPostgresQueueBackend, migrateQueue } from './queue/postgres-backe
 import { createRedisQueueBackend } from './queue/redis-backend.ts'
 import { serviceProvider } from './scim/service-provider.ts'
 import { createSealer } from './secrets.ts'
+import { createClientDocuments } from './trust/client-documents.ts'
+import { createClients, defaultTokenRequestsPerMinute } from './trust/clients.ts'
+import { createIssuers } from './trust/issuers.ts'
+import { createKeySets } from './trust/key-sets.ts'
+import { createSigningKeys } from './trust/signing-keys.ts'
 import { asUnavailable } from './unreachable.ts'
 import { version } from './version.ts'
 
@@ -99,6 +105,7 @@ export async function startTenure(config: Config, role: Role, log: Logger): Prom
     closers.push(() => egress.close())
     const connectors = createConnectors({ egress })
     const sealer = createSealer(keys.secretKeys)
+    const signingKeys = createSigningKeys({ db, sealer })
     const adminKeys = createAdminKeys({ db, rootKeys: keys.adminKeys })
     const metrics = createMetrics({ db, pool, queue, alarms: () => readAlarms(db, sealer.kid) })
     const policies = new PolicyCache(log)
@@ -136,16 +143,40 @@ export async function startTenure(config: Config, role: Role, log: Logger): Prom
       const servers = createServers({ db, connectors, sealer, onPolicy: hintBehind, onDue: wake })
       const grants = createGrants({ db, gate, hintUser })
       const rules = createRules({ db, onChange: hintBehind })
+      const issuers = createIssuers({ db, egress })
+      const keySets = createKeySets({
+        egress,
+        onFetched: (jwksUri, isReached) =>
+          issuers.noteKeys(jwksUri, isReached).catch((error) => log.warn({ error }, 'key_set.state_not_noted')),
+      })
+      const documents = createClientDocuments({ egress, log, tokenRequestsPerMinute: defaultTokenRequestsPerMinute })
+      const clients = createClients({ db, egress, documents, hintUser })
       /** Each surface asks for itself, to refuse in its own words. */
       const requireReady: RequestHandler = (_req, _res, next) =>
         next(verification.isDone() ? undefined : new Unavailable('Not ready yet'))
       app.use(
         serviceProvider({ directories, users, groups, resources, unknownAttributes, sealer, publicUrl, requireReady }),
       )
-      app.use(introspectionRoutes({ db, gate, servers, adminKeys, issuer: publicUrl, requireReady }))
+      app.use(
+        authorizationServer({
+          adminKeys,
+          clientKeySets: createKeySets({ egress }),
+          clients,
+          db,
+          gate,
+          grants,
+          issuer: publicUrl,
+          issuers,
+          keySets,
+          requireReady,
+          servers,
+          signingKeys,
+        }),
+      )
       app.use(
         operationsApi({
           adminKeys,
+          clients,
           connectors,
           db,
           directories,
@@ -154,12 +185,14 @@ export async function startTenure(config: Config, role: Role, log: Logger): Prom
           grants,
           hint,
           impact: createImpact({ db }),
+          issuers,
           publicUrl,
           queue,
           requireReady,
           rules,
           sealedUnder: sealer.kid,
           servers,
+          signingKeys,
           trail: createTrail({ db }),
           unknownAttributes,
           users,
@@ -176,6 +209,8 @@ export async function startTenure(config: Config, role: Role, log: Logger): Prom
       if (working && verification.isDone()) await (await working)()
     }
     closers.push(() => Promise.all([listening!.close(requestGraceMs), stopWorkers()]))
+    if (config.publicUrl && role !== 'worker')
+      closers.push(startSelfCheck({ egress, issuer: config.publicUrl, log, ready: verification.done }))
 
     log.info(
       {
@@ -218,7 +253,7 @@ export async function startTenure(config: Config, role: Role, log: Logger): Prom
         }),
         deliver: deliverProcessor({ drain }),
       })
-      const keepHouse = createHousekeeping({ db, sealer, retention: config.retention, log })
+      const keepHouse = createHousekeeping({ db, sealer, signingKeys, retention: config.retention, log })
       const stopSweep = startSweep({ db, hint, keepHouse, log, onSweep: metrics.noteSweep })
       return async () => {
         await stopSweep()
@@ -319,7 +354,7 @@ function createApp(log: Logger, noteRequest: Metrics['noteRequest']): Express {
   return app
 }
 
-const areas = new Set(['scim', 'events', 'admin', 'oauth2', 'healthz', 'readyz', 'metrics'])
+const areas = new Set(['scim', 'events', 'admin', 'oauth2', '.well-known', 'healthz', 'readyz', 'metrics'])
 
 /**
  * Checks at once and, while the database does not answer, again every second: it may come up after us.

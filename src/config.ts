@@ -6,7 +6,7 @@ import { type PrivateTargets, parsePrivateTargets } from './private-targets.ts'
 import { parseRetention, type Retention } from './retention.ts'
 import { newSecret } from './secrets.ts'
 
-/** A variable that cannot be used. The message names it and never repeats its value. */
+/** A variable that cannot be used. The message names it and never repeats its value, the right spelling of an address aside. */
 export class ConfigError extends TenureError {
   constructor(message: string) {
     super('ERR_CONFIG', message)
@@ -22,7 +22,7 @@ export interface Config {
   readonly host: string
   /** `PORT`, default 8480; 0 picks a free one */
   readonly port: number
-  /** `PUBLIC_URL`, no trailing slash; undefined: http://HOST:PORT as listened on. The issuer, and the base of every URL that is handed out. */
+  /** `PUBLIC_URL`, canonical (as the WHATWG URL standard prints it), no trailing slash; undefined: http://HOST:PORT as listened on. The issuer, and the base of every URL that is handed out. */
   readonly publicUrl: string | undefined
   /** `DATABASE_URL`; undefined: an embedded Postgres under `home` */
   readonly databaseUrl: string | undefined
@@ -64,7 +64,10 @@ const variables = z.object({
   HOST: z.string().min(1).default('127.0.0.1'),
   PORT: z.coerce.number('must be a port number').int('must be a port number').min(0).max(65_535).default(8480),
   PUBLIC_URL: optional(
-    z.string().regex(/^https?:\/\/[^\s?#]+$/, 'must be an http or https URL without query or fragment'),
+    z.string().superRefine((text, context) => {
+      const message = wrongSpelling(text)
+      if (message !== undefined) context.addIssue({ code: 'custom', message })
+    }),
   ),
   DATABASE_URL: optional(z.string().regex(/^postgres(ql)?:\/\//, 'must be a postgres:// URL')),
   DATABASE_MIGRATION_URL: optional(z.string().regex(/^postgres(ql)?:\/\//, 'must be a postgres:// URL')),
@@ -89,6 +92,14 @@ const variables = z.object({
   ),
 })
 
+/** Issuers are compared byte for byte: another spelling would be another issuer to somebody. A password is not said back. */
+function wrongSpelling(text: string): string | undefined {
+  const url = URL.parse(text)
+  if (url === null || !/^https?:$/.test(url.protocol)) return 'must be an http or https URL'
+  const canonical = url.origin + url.pathname.replace(/\/+$/, '')
+  return text === canonical ? undefined : `must be spelled ${canonical}`
+}
+
 /** @throws ConfigError naming the variable */
 export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
   const parsed = variables.safeParse(withSecretFiles(env))
@@ -102,7 +113,7 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
   return Object.freeze({
     host: read.HOST,
     port: read.PORT,
-    publicUrl: read.PUBLIC_URL?.replace(/\/+$/, ''),
+    publicUrl: read.PUBLIC_URL,
     databaseUrl: read.DATABASE_URL,
     migrationUrl: read.DATABASE_MIGRATION_URL ?? read.DATABASE_URL,
     redisUrl: read.REDIS_URL,
@@ -237,6 +248,19 @@ export function readCliConfig(env: NodeJS.ProcessEnv = process.env): CliConfig {
   // What does not fit into a header would be repeated by the error that says so.
   if (!adminKey || !/^[\x21-\x7e]+$/.test(adminKey)) throw new ConfigError(`${adminKeySource} holds no usable key`)
   return Object.freeze({ url: url.replace(/\/+$/, ''), adminKey, adminKeySource })
+}
+
+/** What `tenure check` authenticates with, and no command line shows. */
+export interface CheckConfig {
+  readonly clientSecret: string | undefined
+  readonly idpClientSecret: string | undefined
+}
+
+export function readCheckConfig(env: NodeJS.ProcessEnv = process.env): CheckConfig {
+  return Object.freeze({
+    clientSecret: env.TENURE_CHECK_CLIENT_SECRET || undefined,
+    idpClientSecret: env.TENURE_CHECK_IDP_CLIENT_SECRET || undefined,
+  })
 }
 
 function readableSecret(file: string): string | undefined {

@@ -27,11 +27,13 @@ const operating = `
 Operating a running Tenure takes:
   TENURE_URL                     where it answers [http://127.0.0.1:8480]
   TENURE_ADMIN_KEY               a key of the admin API [what tenure start wrote to TENURE_HOME/admin-key, where that is readable]
+  TENURE_CHECK_CLIENT_SECRET, TENURE_CHECK_IDP_CLIENT_SECRET
+                                 for check alone: the secrets of its MCP client [none]
   NO_COLOR                       no colours, whatever its value
 
 Exit codes:
   0  done
-  1  refused or failed; the reason is on standard error
+  1  refused or failed; the reason is on standard error. check: the server is not ready
   2  wrong usage, or a setting is missing
   3  alarm: a critical one is open; job replay: something that fits is being sent right now and was left alone
   4  cannot reach Tenure`
@@ -57,7 +59,7 @@ export async function main(argv: readonly string[]): Promise<void> {
     .action(() => serve('all'))
   program
     .command('api')
-    .description('SCIM, admin API and introspection; as many of these as you like')
+    .description('SCIM, admin API and authorization server; as many of these as you like')
     .addHelpText('after', environment)
     .action(() => serve('api'))
   program
@@ -77,7 +79,7 @@ export async function main(argv: readonly string[]): Promise<void> {
   program
     .command('demo')
     .description(
-      'onboard 2,000 people, move one, offboard one while two servers misbehave; tells how long each step took',
+      'onboard 2,000 people, move one, offboard one in the middle of a call of their agent, while two servers misbehave; tells how long each step took',
     )
     .option('--people <number>', 'how many to onboard, from 10 on', atLeastTen, 2000)
     .option('--keep', 'leave everything running afterwards, print where it is, stop at Ctrl-C')

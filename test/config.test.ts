@@ -39,6 +39,42 @@ describe('the environment', () => {
   })
 
   it.each([
+    ['https://Tenure.Example', 'https://tenure.example'],
+    ['HTTPS://tenure.example', 'https://tenure.example'],
+    ['https://tenure.example:443', 'https://tenure.example'],
+    ['http://tenure.example:80/x', 'http://tenure.example/x'],
+    ['https://tenure.example/', 'https://tenure.example'],
+    ['https://tenure.example/x/', 'https://tenure.example/x'],
+    ['https://tenure.example/a/../x', 'https://tenure.example/x'],
+    ['https://tenure.example/./x', 'https://tenure.example/x'],
+    ['https://tenure.example?', 'https://tenure.example'],
+    ['https://tenure.example/x?q=1', 'https://tenure.example/x'],
+    ['https://tenure.example/#', 'https://tenure.example'],
+    ['https://ada:a-password@tenure.example/x', 'https://tenure.example/x'],
+    [' https://tenure.example', 'https://tenure.example'],
+    ['https:\\\\tenure.example\\x', 'https://tenure.example/x'],
+    ['https://bücher.example', 'https://xn--bcher-kva.example'],
+  ])('refuses PUBLIC_URL=%s, and says that it is spelled %s', (given, right) => {
+    const refusal = refusalOf({ PUBLIC_URL: given })
+    expect(refusal).toBeInstanceOf(ConfigError)
+    expect(refusal.message).toBe(`PUBLIC_URL must be spelled ${right}`)
+    expect(readConfig({ PUBLIC_URL: right }).publicUrl).toBe(right)
+  })
+
+  it.each(['tenure.example', 'ftp://tenure.example', 'https://', '/x'])('finds no PUBLIC_URL in %s', (given) => {
+    expect(refusalOf({ PUBLIC_URL: given }).message).toBe('PUBLIC_URL must be an http or https URL')
+  })
+
+  it.each([
+    'https://tenure.example',
+    'http://127.0.0.1:8480',
+    'http://[::1]:8480',
+    'https://tenure.example:8443/eu/tenure',
+  ])('takes PUBLIC_URL=%s as it is', (given) => {
+    expect(readConfig({ PUBLIC_URL: given }).publicUrl).toBe(given)
+  })
+
+  it.each([
     [{}, undefined],
     [{ OTEL_EXPORTER_OTLP_ENDPOINT: '', OTEL_SERVICE_NAME: 'x', OTEL_TRACES_SAMPLER_ARG: '' }, undefined],
     [

@@ -15,6 +15,7 @@ const alarm = z
       'work_parked',
       'revocation_overdue',
       'directory_silent',
+      'issuer_keys_unreachable',
       'user_unconverged',
       'rule_unreadable',
       'secrets_under_older_key',
@@ -34,6 +35,11 @@ export type Alarm = z.input<typeof alarm>
 
 /** A revocation that a server has not taken after so long is critical, whatever the reason. */
 const overdueSeconds = 300
+
+/** A key set is used on for an hour while it cannot be had; time enough to mend it is left. */
+const keysOverdueSeconds = 600
+/** While tokens are asked for it is tried again and again; where nobody does, nobody knows. */
+const keysForgottenSeconds = 3_600
 
 interface Found {
   readonly subject: string
@@ -107,6 +113,17 @@ export async function readAlarms(db: Database, sealedUnder: string): Promise<Ala
         severity: 'critical',
         subject: { directory: row.subject },
         message: `For ${row.count} of ${row.subject} it could not be decided what servers must be told: see failed jobs of kind user`,
+      }),
+    ),
+    each(
+      sql`select directory_id as subject, min(keys_failing_since) as since, count(*)::int as count from trusted_issuer
+        where keys_failing_since < clock_timestamp() - make_interval(secs => ${keysOverdueSeconds})
+          and keys_failed_at > clock_timestamp() - make_interval(secs => ${keysForgottenSeconds}) group by directory_id`,
+      (row) => ({
+        kind: 'issuer_keys_unreachable',
+        severity: 'critical',
+        subject: { directory: row.subject },
+        message: `The key set of ${row.count} trusted issuer${row.count === 1 ? '' : 's'} of ${row.subject} cannot be had: an hour after the last success nobody of it gets a token`,
       }),
     ),
     secretsUnderOlderKeys(db, sealedUnder),

@@ -11,6 +11,10 @@ const provider = z.enum(['okta', 'entra', 'google', 'ping', 'generic'])
 const id = slug.meta({ example: 'acme' })
 const silentAfterHours = z.int().min(1).max(8_760)
 const scimRequestsPerSecond = z.int().min(1).max(100_000)
+const assertionReuse = z.enum(['forbid', 'same_client_until_exp']).meta({
+  description:
+    'Whether an ID-JAG of its issuers may be presented again, by the MCP client that it is for, while it lives; some gateways do',
+})
 const scimRateDescription =
   'How many SCIM requests each of its tokens may make in a second, of each process; more is 429'
 
@@ -33,6 +37,7 @@ export const directory = z
     silentAfterHours: silentAfterHours.meta({ description: 'From when on silence of its provider is an alarm' }),
     scimRequestsPerSecond: scimRequestsPerSecond.meta({ description: scimRateDescription }),
     reactivateOnCreate,
+    assertionReuse,
     lastSeenAt: instant.nullable().meta({ description: 'When its provider last called, to the minute' }),
     createdAt: instant,
   })
@@ -154,6 +159,7 @@ export function directoryOperations({
           silentAfterHours: silentAfterHours.optional(),
           scimRequestsPerSecond: rateGiven,
           reactivateOnCreate: reactivateOnCreate.optional(),
+          assertionReuse: assertionReuse.optional(),
         })
         .meta({ id: 'DirectoryChange' }),
       answers: { 200: directory },
@@ -165,7 +171,7 @@ export function directoryOperations({
       operationId: 'deleteDirectory',
       summary: 'Delete a directory: everyone in it has left',
       description:
-        'From the answer on nobody of it holds anything. Its tokens and rules are gone at once, its people and groups once every server has heard.',
+        'From the answer on nobody of it holds anything. Its tokens, rules and issuers are gone at once, its people and groups once every server has heard.',
       tag,
       answers: { 202: removed },
       async handle({ params, req }) {

@@ -26,6 +26,13 @@ export const grant = z
     state: z.enum(['active', 'expired', 'closed']),
     closedAt: instant.nullable(),
     closedReason: z.string().nullable(),
+    usedAt: instant
+      .nullable()
+      .meta({ description: 'When its server first asked about it; null: never, or that server does not ask' }),
+    expectedDeadBy: instant.nullable().meta({
+      description:
+        'Of a closed one, until when its token may still be taken somewhere: its expiry, or when the server acknowledged the closing, if that was earlier. Null where it died with the grant: an opaque token that Tenure issued',
+    }),
   })
   .meta({ id: 'Grant' })
 

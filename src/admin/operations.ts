@@ -17,9 +17,13 @@ import type { AdminKeys } from '../operators/keys.ts'
 import type { Trail } from '../operators/trail.ts'
 import type { Hop, Lane } from '../queue/catalog.ts'
 import type { Queue } from '../queue/queue.ts'
+import type { Clients } from '../trust/clients.ts'
+import type { Issuers } from '../trust/issuers.ts'
+import type { SigningKeys } from '../trust/signing-keys.ts'
 import { alarmOperations } from './alarms.ts'
 import { auditOperations, recordActions } from './audit.ts'
 import { authenticate, operatorsOnly } from './auth.ts'
+import { clientOperations } from './clients.ts'
 import { deliveryOperations } from './deliveries.ts'
 import { directoryOperations } from './directories.ts'
 import { docsPage } from './docs.ts'
@@ -27,15 +31,18 @@ import { documentOperation } from './document.ts'
 import { entitlementOperations } from './entitlements.ts'
 import { eventOperations } from './events.ts'
 import { grantOperations } from './grants.ts'
+import { issuerOperations } from './issuers.ts'
 import { jobOperations } from './jobs.ts'
 import { keyOperations } from './keys.ts'
 import { ruleOperations } from './rules.ts'
 import { serverOperations } from './servers.ts'
+import { signingKeyOperations } from './signing-keys.ts'
 import { statsOperations } from './stats.ts'
 import { userOperations } from './users.ts'
 
 export interface OperationsParts {
   readonly adminKeys: AdminKeys
+  readonly clients: Clients
   readonly connectors: Connectors
   readonly db: Database
   readonly directories: Directories
@@ -44,6 +51,7 @@ export interface OperationsParts {
   readonly grants: Grants
   readonly hint: (hop: Hop, lane: Lane, id: string) => void
   readonly impact: Impact
+  readonly issuers: Issuers
   readonly publicUrl: () => string
   readonly queue: Queue
   readonly requireReady: RequestHandler
@@ -51,6 +59,7 @@ export interface OperationsParts {
   /** `kid` of the key that seals. */
   readonly sealedUnder: string
   readonly servers: Servers
+  readonly signingKeys: SigningKeys
   readonly trail: Trail
   readonly unknownAttributes: UnknownAttributes
   readonly users: Users
@@ -60,7 +69,9 @@ export interface OperationsParts {
 export function adminOperations(parts: OperationsParts): Operation[] {
   const operations = [
     ...directoryOperations(parts),
+    ...issuerOperations(parts),
     ...serverOperations(parts),
+    ...clientOperations(parts),
     ...ruleOperations(parts),
     ...userOperations(parts),
     ...entitlementOperations(parts),
@@ -70,6 +81,7 @@ export function adminOperations(parts: OperationsParts): Operation[] {
     ...jobOperations(parts),
     ...alarmOperations(parts),
     ...statsOperations(parts),
+    ...signingKeyOperations(parts),
     ...keyOperations(parts),
     ...auditOperations(parts),
   ]

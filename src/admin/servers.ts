@@ -52,11 +52,22 @@ export const server = z
   })
   .meta({ id: 'Server' })
 
+/** Clients have it from a URL parser, and another spelling would match nothing. A root may go without its slash. */
+function isCanonical(text: string): boolean {
+  const href = URL.parse(text)?.href
+  return href === undefined || href === text || href === `${text}/`
+}
+
 const newServer = z
   .strictObject({
     id,
     name: label,
-    resource: resource.refine((text) => Buffer.byteLength(text) <= 2_000, 'must have at most 2,000 bytes'),
+    resource: resource
+      .refine((text) => Buffer.byteLength(text) <= 2_000, 'must have at most 2,000 bytes')
+      .refine(
+        isCanonical,
+        'must be spelled as MCP clients spell it: host in lower case, no default port, no dot segments',
+      ),
     connectors: z
       .array(z.looseObject({ type: z.string().meta({ example: 'webhook' }), url }))
       .max(10)

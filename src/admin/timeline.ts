@@ -2,6 +2,7 @@ import { sql } from 'kysely'
 import { z } from 'zod'
 import type { Database } from '../db/pool.ts'
 import { instant } from '../http/operation.ts'
+import { expectedDeadBy } from '../ledger/grants.ts'
 
 /** One thing that happened to a person. */
 export const timelineItem = z
@@ -29,7 +30,9 @@ export async function readTimeline(db: Database, userId: string): Promise<Timeli
       union all
       select l.recorded_at, 1, l.kind, l.server_id, l.id,
         jsonb_strip_nulls(jsonb_build_object('event', l.event_id, 'grant', l.grant_id, 'delivery', l.delivery_id, 'generation', l.generation, 'epoch', l.epoch)) || l.detail
-      from ledger_entry l where l.user_id = ${userId}
+          || case when l.kind = 'closed' then jsonb_build_object('expectedDeadBy', ${expectedDeadBy}) else '{}' end
+      from ledger_entry l left join access_grant g on l.kind = 'closed' and g.id = l.grant_id
+      where l.user_id = ${userId}
       union all
       select a.started_at, 2, 'attempt', d.server_id, 0,
         jsonb_build_object('delivery', d.id, 'generation', a.generation, 'ms', a.ms, 'outcome', a.outcome, 'status', a.status, 'error', a.error)

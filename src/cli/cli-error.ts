@@ -3,7 +3,7 @@ import { TenureError } from '../errors.ts'
 /** What the command line exits with; `tenure --help` lists the same. */
 export const exitCodes = {
   done: 0,
-  /** Tenure refused, or something went wrong on the way. */
+  /** Tenure refused, or something went wrong on the way. `check`: a fault was found. */
   failed: 1,
   /** The command line cannot be meant, or a setting is missing. */
   usage: 2,

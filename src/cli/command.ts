@@ -8,6 +8,8 @@ export interface VerbHelp {
   readonly examples: readonly string[]
   /** Meant when the noun stands alone. */
   readonly isDefault?: boolean
+  /** What `--json` prints where it is not an answer of the API. */
+  readonly json?: string
 }
 
 /** `tenure <name> …`: what its verbs are about. */
@@ -33,7 +35,7 @@ export function verb(parent: Command, usage: string, help: VerbHelp, quiet = 'pr
   return parent
     .command(usage, { isDefault: help.isDefault ?? false })
     .description(help.description)
-    .option('--json', "print the API's answer as it is, one JSON document (null where it has none)")
+    .option('--json', help.json ?? "print the API's answer as it is, one JSON document (null where it has none)")
     .option('-q, --quiet', quiet)
     .addHelpText(
       'after',

@@ -1,14 +1,18 @@
 import type { Command } from 'commander'
 import { alarmCommand } from './commands/alarm.ts'
 import { auditCommands } from './commands/audit.ts'
+import { checkCommand } from './commands/check.ts'
+import { clientCommands } from './commands/client.ts'
 import { deliveryCommands } from './commands/delivery.ts'
 import { directoryCommands } from './commands/directory.ts'
 import { eventCommands } from './commands/event.ts'
 import { grantCommands } from './commands/grant.ts'
+import { issuerCommands } from './commands/issuer.ts'
 import { jobCommands } from './commands/job.ts'
 import { keyCommands } from './commands/key.ts'
 import { ruleCommands } from './commands/rule.ts'
 import { serverCommands } from './commands/server.ts'
+import { signingKeyCommands } from './commands/signing-key.ts'
 import { statsCommand } from './commands/stats.ts'
 import { tokenCommands } from './commands/token.ts'
 import { userCommands } from './commands/user.ts'
@@ -26,7 +30,9 @@ export async function addOperatorCommands(program: Command, asked: string | unde
   program.commandsGroup('Operate a running Tenure:').helpCommand('help [command]', 'the same as --help')
   directoryCommands(program, session)
   tokenCommands(program, session)
+  issuerCommands(program, session)
   serverCommands(program, session)
+  clientCommands(program, session)
   ruleCommands(program, session)
   userCommands(program, session)
   grantCommands(program, session)
@@ -34,9 +40,11 @@ export async function addOperatorCommands(program: Command, asked: string | unde
   jobCommands(program, session)
   eventCommands(program, session)
   keyCommands(program, session)
+  signingKeyCommands(program, session)
   auditCommands(program, session)
   alarmCommand(program, session)
   statsCommand(program, session)
+  checkCommand(program, session)
   if (asked === undefined || !program.commands.some((command) => command.name() === asked)) await addCompletion(program)
 }
 

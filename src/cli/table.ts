@@ -1,7 +1,7 @@
 import Table from 'cli-table3'
 import { plain } from './plain.ts'
 import type { Colours } from './terminal.ts'
-import { pad, shorten, widthOf } from './width.ts'
+import { pad, shorten, widthOf, wrap } from './width.ts'
 
 export interface Column<Row> {
   readonly head: string
@@ -109,24 +109,4 @@ function shrink<Row>(across: Array<{ column: Column<Row>; width: number }>, widt
     if (giving.length === 0) return
     giving.reduce((widest, each) => (each.width > widest.width ? each : widest)).width--
   }
-}
-
-/** At spaces; a word that is longer than a line is cut into lines. */
-function wrap(text: string, room: number): string[] {
-  const width = Math.max(10, room)
-  const lines: string[] = []
-  let line = ''
-  for (const word of text.split(' ')) {
-    if (line !== '' && widthOf(`${line} ${word}`) > width) {
-      lines.push(line)
-      line = ''
-    }
-    line = line === '' ? word : `${line} ${word}`
-    while (widthOf(line) > width) {
-      const head = shorten(line, width + 1).slice(0, -1)
-      lines.push(head)
-      line = line.slice(head.length)
-    }
-  }
-  return [...lines, line]
 }

@@ -192,7 +192,7 @@ function describe(item: TimelineItem): string {
     case 'granted':
       return `grant to ${plain(detail.client)}: ${list(detail.scopes)}`
     case 'closed':
-      return `grant closed: ${plain(detail.reason)}`
+      return `grant closed: ${plain(detail.reason)}${detail.expectedDeadBy ? `, dead by ${absolute(plain(detail.expectedDeadBy))}` : ''}`
     case 'delivered':
       return 'delivered'
     case 'attempt': {

@@ -21,3 +21,23 @@ export function pad(text: string, width: number, side: 'left' | 'right' = 'right
   const space = ' '.repeat(width - stringWidth(fitted))
   return side === 'right' ? fitted + space : space + fitted
 }
+
+/** At spaces; a word that is longer than a line is cut into lines. */
+export function wrap(text: string, room: number): string[] {
+  const width = Math.max(10, room)
+  const lines: string[] = []
+  let line = ''
+  for (const word of text.split(' ')) {
+    if (line !== '' && stringWidth(`${line} ${word}`) > width) {
+      lines.push(line)
+      line = ''
+    }
+    line = line === '' ? word : `${line} ${word}`
+    while (stringWidth(line) > width) {
+      const head = shorten(line, width + 1).slice(0, -1)
+      lines.push(head)
+      line = line.slice(head.length)
+    }
+  }
+  return [...lines, line]
+}

@@ -1,9 +1,9 @@
 import { promises as dns, type LookupAddress } from 'node:dns'
 import type { LookupFunction } from 'node:net'
 import { type Dispatcher, Pool } from 'undici'
+import { createReach } from '../addresses.ts'
 import { Invalid, TenureError } from '../errors.ts'
 import type { PrivateTargets } from '../private-targets.ts'
-import { createReach } from './addresses.ts'
 
 /**
  * The one door for outbound HTTP: private targets are refused unless listed, redirects are never followed, and

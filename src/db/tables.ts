@@ -19,11 +19,17 @@ export interface Tables {
   delivery: DeliveryTable
   attempt: AttemptTable
   access_grant: AccessGrantTable
+  grant_use: GrantUseTable
   ledger_entry: LedgerEntryTable
   installation: InstallationTable
   admin_key: AdminKeyTable
   admin_action: AdminActionTable
   unknown_attribute: UnknownAttributeTable
+  trusted_issuer: TrustedIssuerTable
+  assertion_use: AssertionUseTable
+  mcp_client: McpClientTable
+  mcp_client_secret: McpClientSecretTable
+  signing_key: SigningKeyTable
 }
 
 type Json = Record<string, unknown>
@@ -43,7 +49,10 @@ export interface DirectoryTable {
   /** Null: the default. */
   scim_requests_per_second: number | null
   reactivate_on_create: Generated<boolean>
+  assertion_reuse: Generated<AssertionReuse>
 }
+
+export type AssertionReuse = 'forbid' | 'same_client_until_exp'
 
 export type Provider = 'okta' | 'entra' | 'google' | 'ping' | 'generic'
 
@@ -254,6 +263,13 @@ export interface AccessGrantTable {
   closed_at: Timestamp | null
   closed_reason: string | null
   closed_generation: number | null
+  /** Null: issued elsewhere. */
+  token_format: 'opaque' | 'jwt' | null
+}
+
+export interface GrantUseTable {
+  grant_id: string
+  used_at: GeneratedTimestamp
 }
 
 export type LedgerKind = 'cut' | 'entitled' | 'granted' | 'closed' | 'delivered'
@@ -298,4 +314,62 @@ export interface AdminActionTable {
   request_id: string
   started_at: GeneratedTimestamp
   status: number | null
+}
+
+export type IssuerSubject = 'externalId' | 'userName' | 'email'
+
+export interface TrustedIssuerTable {
+  id: string
+  directory_id: string
+  key: string
+  issuer: string
+  tenant: string | null
+  jwks_uri: string
+  subject: IssuerSubject
+  algorithms: string[]
+  /** Null: whenever it was. */
+  max_auth_age_seconds: number | null
+  /** Null: however it was. */
+  acr_values: string[] | null
+  created_at: GeneratedTimestamp
+  keys_failing_since: Timestamp | null
+  keys_failed_at: Timestamp | null
+}
+
+export interface AssertionUseTable {
+  issuer_id: string
+  jti_hash: Buffer
+  client: string
+  expires_at: Timestamp
+}
+
+export type ClientAuth = 'client_secret_basic' | 'client_secret_post' | 'private_key_jwt' | 'none'
+
+export interface McpClientTable {
+  id: string
+  name: string
+  auth: ClientAuth
+  jwks_uri: string | null
+  preset: string | null
+  /** Null: the default. */
+  token_requests_per_minute: number | null
+  created_at: GeneratedTimestamp
+}
+
+export interface McpClientSecretTable {
+  id: string
+  client_id: string
+  secret_hash: Buffer
+  created_at: GeneratedTimestamp
+  expires_at: Timestamp | null
+}
+
+export interface SigningKeyTable {
+  kid: string
+  public_jwk: JSONColumnType<Json>
+  sealed: string
+  sealed_under: string
+  created_at: GeneratedTimestamp
+  signs_from: Timestamp
+  published_until: Timestamp | null
 }

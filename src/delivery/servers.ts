@@ -2,6 +2,7 @@ import { type RawBuilder, sql } from 'kysely'
 import type { Connectors } from '../connectors/registry.ts'
 import { createUseNotes } from '../db/last-used.ts'
 import type { Database, Transaction } from '../db/pool.ts'
+import { prepared } from '../db/prepared.ts'
 import { StartOver, transaction, violatedUnique } from '../db/transaction.ts'
 import { raisePolicyVersion } from '../directory/directories.ts'
 import { Conflict, Invalid, NotFound } from '../errors.ts'
@@ -276,7 +277,7 @@ export function createServers({ db, connectors, sealer, onPolicy, onDue }: Serve
 
     /** The server that these credentials belong to, if they are right. */
     async serverOf(credential: { id: string; secret: string }): Promise<string | undefined> {
-      const { rows } = await sql<{ server_id: string; secret_hash: Buffer }>`
+      const { rows } = await sql<{ server_id: string; secret_hash: Buffer }>`${prepared}
         select c.server_id, c.secret_hash from server_credential c join server s on s.id = c.server_id
         where c.client_id = ${credential.id} and s.deleted_at is null
           and (c.expires_at is null or c.expires_at > clock_timestamp())`.execute(db)

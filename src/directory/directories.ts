@@ -2,7 +2,7 @@ import { type RawBuilder, sql } from 'kysely'
 import { createUseNotes } from '../db/last-used.ts'
 import type { Database, Transaction } from '../db/pool.ts'
 import { prepared } from '../db/prepared.ts'
-import type { Provider } from '../db/tables.ts'
+import type { AssertionReuse, Provider } from '../db/tables.ts'
 import { transaction, violatedUnique } from '../db/transaction.ts'
 import { Conflict, NotFound } from '../errors.ts'
 import { newId } from '../ids.ts'
@@ -26,6 +26,8 @@ export interface DirectoryRecord {
   readonly scimRequestsPerSecond: number
   /** A SCIM POST for somebody inactive takes that user back; otherwise it is refused. */
   readonly reactivateOnCreate: boolean
+  /** Whether an ID-JAG of its issuers may be presented again, by the MCP client that it is for, while it lives. */
+  readonly assertionReuse: AssertionReuse
   /** When its identity provider last called, to the minute. */
   readonly lastSeenAt: Date | null
   readonly createdAt: Date
@@ -117,6 +119,7 @@ export function createDirectories({ db, hintUser }: { db: Database; hintUser: Hi
         silentAfterHours?: number
         scimRequestsPerSecond?: number | null
         reactivateOnCreate?: boolean
+        assertionReuse?: AssertionReuse
       },
     ): Promise<DirectoryRecord> {
       const { scimRequestsPerSecond: rate } = change
@@ -124,14 +127,15 @@ export function createDirectories({ db, hintUser }: { db: Database; hintUser: Hi
         update directory set name = coalesce(${change.name ?? null}, name),
           silent_after_hours = coalesce(${change.silentAfterHours ?? null}, silent_after_hours),
           scim_requests_per_second = ${rate === undefined ? sql`scim_requests_per_second` : sql`${rate}::integer`},
-          reactivate_on_create = coalesce(${change.reactivateOnCreate ?? null}, reactivate_on_create)
+          reactivate_on_create = coalesce(${change.reactivateOnCreate ?? null}, reactivate_on_create),
+          assertion_reuse = coalesce(${change.assertionReuse ?? null}, assertion_reuse)
         where id = ${id} and deleted_at is null`.execute(db)
       return find(id)
     },
 
     /**
-     * Everyone in it has left, in one transaction: from its commit on nobody of it holds anything. Its tokens and rules
-     * go with it, its people and groups when the last server has heard (src/housekeeping/leaving.ts).
+     * Everyone in it has left, in one transaction: from its commit on nobody of it holds anything. Its tokens, rules
+     * and issuers go with it, its people and groups when the last server has heard (src/housekeeping/leaving.ts).
      *
      * @returns how many have left
      * @throws NotFound
@@ -146,6 +150,7 @@ export function createDirectories({ db, hintUser }: { db: Database; hintUser: Hi
         const leavers = await lockEveryone(trx, id)
         await trx.deleteFrom('directory_token').where('directory_id', '=', id).execute()
         await trx.deleteFrom('rule').where('directory_id', '=', id).execute()
+        await trx.deleteFrom('trusted_issuer').where('directory_id', '=', id).execute()
         await sql`
           update scim_user set deleted_at = clock_timestamp(), active = false
           where directory_id = ${id} and deleted_at is null`.execute(trx)
@@ -243,7 +248,8 @@ const requestsPerSecond = sql`coalesce(d.scim_requests_per_second, ${sql.lit(def
 
 const directoryColumns = sql`
   d.id, d.provider, d.name, d.silent_after_hours as "silentAfterHours", ${requestsPerSecond} as "scimRequestsPerSecond",
-  d.reactivate_on_create as "reactivateOnCreate", d.last_seen_at as "lastSeenAt", d.created_at as "createdAt"`
+  d.reactivate_on_create as "reactivateOnCreate", d.assertion_reuse as "assertionReuse",
+  d.last_seen_at as "lastSeenAt", d.created_at as "createdAt"`
 
 function after(page: { after?: string }): RawBuilder<unknown> {
   return page.after === undefined ? sql`true` : sql`d.id > ${page.after}`

@@ -1,6 +1,7 @@
 import { sql } from 'kysely'
 import type { Executor } from '../db/pool.ts'
-import { allows } from '../lifecycle/access.ts'
+import { prepared } from '../db/prepared.ts'
+import { allows, scopesFor } from '../lifecycle/access.ts'
 import type { Wanted } from '../lifecycle/rules.ts'
 import type { PolicyCache } from './policy.ts'
 import { type SubjectRow, subjectColumns, wantedFor } from './subject.ts'
@@ -40,6 +41,23 @@ export function createGate({ policies, onAnswer }: { policies: PolicyCache; onAn
     },
 
     /**
+     * The same for whoever issues what is left of what was asked: `scopes` are those of the question that this client may
+     * hold there, `mayHold` says whether there are any at all. `readAt` is later than whatever committed before the lock.
+     */
+    async narrow(
+      executor: Executor,
+      userId: string,
+      question: Question,
+    ): Promise<{ subject: SubjectRow; readAt: Date; mayHold: boolean; scopes: string[] } | undefined> {
+      const read = await policies.read(executor, () => readSubject(executor, userId))
+      const wanted = read && wantedFor(read.snapshot, read.policy).get(question.serverId)
+      const given = wanted ? scopesFor(wanted.access, question.client) : new Set()
+      const scopes = question.scopes.filter((scope) => given.has(scope))
+      onAnswer?.({ question: 'grant', answer: scopes.length > 0 ? 'allowed' : 'refused' })
+      return read && { subject: read.snapshot, readAt: read.snapshot.readAt, mayHold: given.size > 0, scopes }
+    },
+
+    /**
      * Whether grants are good now: open, unexpired, of the user's epoch, and still within what the rules give. `where`
      * selects rows of `access_grant g`; one statement reads the grant and everything that decides about it, so no lock
      * is needed.
@@ -73,6 +91,8 @@ export interface GrantRow extends SubjectRow {
   readonly scopes: readonly string[]
   readonly jti: string | null
   readonly grantEpoch: number
+  /** When a server first asked about it. */
+  readonly usedAt: Date | null
   readonly issuedAt: Date
   readonly expiresAt: Date
   /** Not closed, not expired, at a living server. */
@@ -83,9 +103,9 @@ export interface CheckedGrant extends GrantRow {
   readonly good: boolean
 }
 
-async function readSubject(executor: Executor, userId: string): Promise<SubjectRow | undefined> {
-  const { rows } = await sql<SubjectRow>`
-    select ${subjectColumns}
+async function readSubject(executor: Executor, userId: string): Promise<(SubjectRow & { readAt: Date }) | undefined> {
+  const { rows } = await sql<SubjectRow & { readAt: Date }>`${prepared}
+    select ${subjectColumns}, clock_timestamp() as "readAt"
     from scim_user u join user_state s on s.user_id = u.id join directory d on d.id = u.directory_id
     where u.id = ${userId}`.execute(executor)
   return rows[0]
@@ -93,9 +113,9 @@ async function readSubject(executor: Executor, userId: string): Promise<SubjectR
 
 /** Undefined unless exactly one grant matches: a jti found at several servers names none of them. */
 async function readGrant(executor: Executor, where: ReturnType<typeof sql<boolean>>): Promise<GrantRow | undefined> {
-  const { rows } = await sql<GrantRow>`
+  const { rows } = await sql<GrantRow>`${prepared}
     select ${subjectColumns}, g.id as "grantId", g.server_id as "serverId", v.resource, g.client, g.scopes, g.jti, g.epoch as "grantEpoch",
-      g.issued_at as "issuedAt", g.expires_at as "expiresAt",
+      (select used_at from grant_use where grant_id = g.id) as "usedAt", g.issued_at as "issuedAt", g.expires_at as "expiresAt",
       (g.closed_at is null and g.expires_at > clock_timestamp() and v.deleted_at is null) as "isOpen"
     from access_grant g
       join scim_user u on u.id = g.user_id join user_state s on s.user_id = u.id

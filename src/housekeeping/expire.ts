@@ -3,6 +3,8 @@ import type { Database } from '../db/pool.ts'
 import type { Retention } from '../retention.ts'
 
 const batch = 5_000
+/** There may be as many as tokens are issued: this many in one turn of five seconds. */
+const mostAssertions = 50_000
 
 /** Takes what is older than it is kept for, some of each at a turn. @returns how many rows went, by table */
 export async function expire(db: Database, retention: Retention): Promise<Record<string, number>> {
@@ -12,13 +14,13 @@ export async function expire(db: Database, retention: Retention): Promise<Record
     table: string,
     days: number | undefined,
     since: ReturnType<typeof sql>,
-    { key = 'id', unless = sql`false` } = {},
+    { key = 'id', unless = sql`false`, most = batch } = {},
   ) => {
     if (days === undefined) return
     const { numAffectedRows } = await sql`
       delete from ${sql.table(table)} where ${sql.ref(key)} in (
         select ${sql.ref(key)} from ${sql.table(table)} t
-        where ${since} < statement_timestamp() - make_interval(days => ${days}) and not (${unless}) limit ${batch})`.execute(
+        where ${since} < statement_timestamp() - make_interval(days => ${days}) and not (${unless}) limit ${most})`.execute(
       db,
     )
     if (numAffectedRows) gone[table] = Number(numAffectedRows)
@@ -30,7 +32,10 @@ export async function expire(db: Database, retention: Retention): Promise<Record
   await take('admin_key', retention.credential, sql`expires_at`)
   await take('directory_token', retention.credential, sql`expires_at`)
   await take('server_credential', retention.credential, sql`expires_at`, { key: 'client_id' })
+  await take('mcp_client_secret', 0, sql`expires_at`)
   await take('connector_secret', 0, sql`signs_until`)
+  await take('signing_key', 0, sql`published_until`, { key: 'kid' })
+  await take('assertion_use', 0, sql`expires_at`, { key: 'ctid', most: mostAssertions })
   return gone
 }
 

@@ -15,17 +15,32 @@ const batch = 200
 export async function reseal(db: Database, sealer: Sealer): Promise<number> {
   await resealInstallation(db, sealer)
   let resealed = 0
+  for (const table of sealedTables) resealed += await resealTable(db, sealer, table)
+  return resealed
+}
+
+/** Tables that hold sealed values, each with its key. */
+const sealedTables = [
+  { name: 'connector_secret', key: 'id' },
+  { name: 'signing_key', key: 'kid' },
+] as const
+
+type SealedTable = (typeof sealedTables)[number]
+
+async function resealTable(db: Database, sealer: Sealer, { name, key }: SealedTable): Promise<number> {
+  const [table, id] = [sql.table(name), sql.ref(key)]
+  let resealed = 0
   let after = ''
   for (;;) {
     const { rows } = await sql<{ id: string; sealed: string }>`
-      select id, sealed from connector_secret
-      where sealed_under <> ${sealer.kid} and id > ${after} order by id limit ${batch}`.execute(db)
-    for (const { id, sealed } of rows) {
-      const anew = await sealAnew(sealer, sealed)
+      select ${id} as id, sealed from ${table}
+      where sealed_under <> ${sealer.kid} and ${id} > ${after} order by ${id} limit ${batch}`.execute(db)
+    for (const row of rows) {
+      const anew = await sealAnew(sealer, row.sealed)
       if (anew === undefined) continue
       const { numAffectedRows } = await sql`
-        update connector_secret set sealed = ${anew}, sealed_under = ${sealer.kid}
-        where id = ${id} and sealed = ${sealed}`.execute(db)
+        update ${table} set sealed = ${anew}, sealed_under = ${sealer.kid}
+        where ${id} = ${row.id} and sealed = ${row.sealed}`.execute(db)
       resealed += Number(numAffectedRows)
     }
     if (rows.length < batch) return resealed
@@ -47,10 +62,10 @@ async function sealAnew(sealer: Sealer, sealed: string): Promise<string | undefi
  * this key. When that is none, every other key can be dropped.
  */
 export async function countSealed(db: Database, kid: string): Promise<{ sealed: number; underOlderKeys: number }> {
+  const each = sealedTables.map(({ name }) => sql`select sealed_under from ${sql.table(name)}`)
   const { rows } = await sql<{ sealed: number; underOlderKeys: number }>`
-    select count(*) as sealed, count(*) filter (where sealed_under <> ${kid}) as "underOlderKeys" from connector_secret`.execute(
-    db,
-  )
+    select count(*) as sealed, count(*) filter (where sealed_under <> ${kid}) as "underOlderKeys"
+    from (${sql.join(each, sql` union all `)}) stored`.execute(db)
   const { sealed, underOlderKeys } = rows[0]!
   const isOlder = (await installationSealedUnder(db)) !== kid
   return { sealed: sealed + 1, underOlderKeys: underOlderKeys + (isOlder ? 1 : 0) }

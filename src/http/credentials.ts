@@ -22,3 +22,23 @@ export function basicOf(req: Request): BasicCredentials | undefined {
   const colon = text.lastIndexOf(':')
   return colon < 1 ? undefined : { id: text.slice(0, colon), secret: text.slice(colon + 1) }
 }
+
+/**
+ * The readings of `Authorization: Basic`, in the order in which to try them: as it was sent, and form-decoded where that
+ * makes a difference. RFC 6749 §2.3.1 asks for the encoding; MCP clients with a URL for an id do either.
+ */
+export function basicReadingsOf(req: Request): BasicCredentials[] {
+  const sent = basicOf(req)
+  if (!sent) return []
+  const decoded = { id: formDecoded(sent.id), secret: formDecoded(sent.secret) }
+  return decoded.id === sent.id && decoded.secret === sent.secret ? [sent] : [sent, decoded]
+}
+
+function formDecoded(text: string): string {
+  try {
+    const decoded = decodeURIComponent(text.replaceAll('+', ' '))
+    return decoded.includes('\0') ? text : decoded
+  } catch {
+    return text
+  }
+}

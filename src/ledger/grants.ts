@@ -1,13 +1,13 @@
-import { sql } from 'kysely'
+import { type RawBuilder, sql } from 'kysely'
 import type { Database, Executor, Transaction } from '../db/pool.ts'
 import { transaction } from '../db/transaction.ts'
-import { lockUsers } from '../directory/locks.ts'
-import { type Cause, touchUsers } from '../directory/state.ts'
+import type { Cause } from '../directory/state.ts'
 import type { HintUser } from '../directory/users.ts'
 import type { Gate } from '../entitlement/gate.ts'
 import { Forbidden, Invalid, NotFound } from '../errors.ts'
 import { newId } from '../ids.ts'
 import { hashSecret } from '../secrets.ts'
+import { closeGrants } from './closing.ts'
 
 /** A grant issued elsewhere, as it is reported. `jti` or `token` identifies it at its server; the token is only hashed. */
 export interface ReportedGrant {
@@ -38,6 +38,13 @@ export interface GrantRecord {
   readonly state: GrantState
   readonly closedAt: Date | null
   readonly closedReason: string | null
+  /** When its server first asked about it, to the minute; null: never, or it does not ask. */
+  readonly usedAt: Date | null
+  /**
+   * Of a closed grant, until when its token may still be taken somewhere: null where it died with the grant, being an
+   * opaque one of ours. Else its expiry, or when the server acknowledged the closing, if that was earlier.
+   */
+  readonly expectedDeadBy: Date | null
 }
 
 /**
@@ -99,29 +106,36 @@ export function createGrants({ db, gate, hintUser }: { db: Database; gate: Gate;
      * @throws NotFound
      */
     async revoke(id: string, cause: Cause): Promise<GrantRecord> {
-      const revoked = await transaction(db, async (trx) => {
-        const grant = await findById(trx, id)
-        if (!grant) throw new NotFound(`Grant "${id}" not found`)
-        await lockUsers(trx, grant.directory, [grant.user])
-        const { rows } = await sql`
-          with closed as (
-            update access_grant g set closed_at = clock_timestamp(), closed_reason = 'revoked'
-            from user_state s
-            where g.id = ${id} and s.user_id = g.user_id
-              and g.closed_at is null and g.epoch = s.epoch and g.expires_at > clock_timestamp()
-            returning g.*
-          )
-          insert into ledger_entry (kind, directory_id, user_id, server_id, grant_id, epoch, detail)
-          select 'closed', directory_id, user_id, server_id, id, epoch,
-            jsonb_build_object('reason', closed_reason, 'closedAt', closed_at, 'actor', ${cause.actor}::text)
-          from closed returning id`.execute(trx)
-        if (rows.length === 0) return undefined
-        const detail = { operation: 'revoke', grant: id }
-        await touchUsers(trx, [grant.user], { kind: 'changed', cut: false, urgent: true, detail }, cause)
-        return grant.user
-      })
-      if (revoked !== undefined) hintUser(revoked, 'urgent', cause)
+      if (!(await findById(db, id))) throw new NotFound(`Grant "${id}" not found`)
+      await close(sql`g.id = ${id}`, { operation: 'revoke', grant: id }, cause)
       return (await findById(db, id))!
+    },
+
+    /**
+     * The same for the one grant `g` that `where` selects, of that MCP client where one is given. What selects several
+     * names none of them.
+     */
+    async revokeNamed(
+      where: RawBuilder<boolean>,
+      cause: Cause,
+      { client }: { client?: string } = {},
+    ): Promise<'revoked' | 'unknown' | 'several' | 'of_another_client'> {
+      const { rows } = await sql<{ id: string; client: string }>`
+        select g.id, g.client from access_grant g where ${where} limit 2`.execute(db)
+      const [found] = rows
+      if (!found) return 'unknown'
+      if (rows.length > 1) return 'several'
+      if (client !== undefined && found.client !== client) return 'of_another_client'
+      await close(sql`g.id = ${found.id}`, { operation: 'revoke', grant: found.id }, cause)
+      return 'revoked'
+    },
+
+    /** The same for all of a user, or all through one MCP client. @throws NotFound */
+    async revokeAll(userId: string, { client }: { client?: string | undefined }, cause: Cause): Promise<void> {
+      const { rows } = await sql`select 1 from user_state where user_id = ${userId}`.execute(db)
+      if (rows.length === 0) throw new NotFound(`User ${userId} not found`)
+      const through = client === undefined ? sql`true` : sql`g.client = ${client}`
+      await close(sql`g.user_id = ${userId} and ${through}`, { operation: 'revoke' }, cause)
     },
 
     async list(query: {
@@ -140,6 +154,11 @@ export function createGrants({ db, gate, hintUser }: { db: Database; gate: Gate;
         order by g.id desc limit ${query.limit}`.execute(db)
       return rows
     },
+  }
+
+  async function close(where: RawBuilder<unknown>, detail: Record<string, string>, cause: Cause): Promise<void> {
+    const users = await transaction(db, (trx) => closeGrants(trx, where, detail, cause))
+    for (const userId of users) hintUser(userId, 'urgent', cause)
   }
 
   async function findReported(trx: Transaction, given: ReportedGrant): Promise<GrantRecord | undefined> {
@@ -180,13 +199,33 @@ export function createGrants({ db, gate, hintUser }: { db: Database; gate: Gate;
 
 export type Grants = ReturnType<typeof createGrants>
 
+/** When every connector of its server had taken the generation that closed grant `g`; null: not all have. */
+const acknowledgedAt = sql`(
+  select case when bool_and(told.at is not null) then max(told.at) end
+  from delivery d join connector c on c.id = d.connector_id and c.deleted_at is null
+    left join lateral (
+      select min(l.recorded_at) as at from ledger_entry l
+      where l.user_id = d.user_id and l.kind = 'delivered' and l.delivery_id = d.id and l.generation >= g.closed_generation
+    ) told on true
+  where d.user_id = g.user_id and d.server_id = g.server_id)`
+
+/** `expectedDeadBy` of a grant `g` that is closed. */
+export const expectedDeadBy = sql`
+  case when g.token_format is distinct from 'opaque' then least(g.expires_at, ${acknowledgedAt}) end`
+
+/**
+ * `GrantRecord` of every grant. Not clock_timestamp(): with what may change within the statement, Postgres makes all of
+ * it before it looks which are wanted.
+ */
 export const grantSelect = sql`
   select g.id, g.directory_id as directory, g.user_id as "user", g.server_id as server, g.client, g.scopes, g.jti,
     g.issued_at as "issuedAt", g.expires_at as "expiresAt",
     case when g.closed_at is not null or cut.at is not null then 'closed'
-         when g.expires_at <= clock_timestamp() then 'expired' else 'active' end as state,
+         when g.expires_at <= statement_timestamp() then 'expired' else 'active' end as state,
     coalesce(g.closed_at, cut.at) as "closedAt",
-    coalesce(g.closed_reason, case when cut.at is not null then 'cut' end) as "closedReason"
+    coalesce(g.closed_reason, case when cut.at is not null then 'cut' end) as "closedReason",
+    (select used_at from grant_use where grant_id = g.id) as "usedAt",
+    case when g.closed_at is not null or cut.at is not null then ${expectedDeadBy} end as "expectedDeadBy"
   from access_grant g join user_state s on s.user_id = g.user_id
     -- The cut that voided it, unless it had expired by then; looked for only until converge has written it down.
     left join lateral (

@@ -34,7 +34,8 @@ export function allows(access: Access, client: string, scopes: readonly string[]
   return given.size > 0 && scopes.every((scope) => given.has(scope))
 }
 
-function scopesFor(access: Access, client: string): Set<string> {
+/** Every scope that `client` may hold; empty when it may hold nothing at all. */
+export function scopesFor(access: Access, client: string): Set<string> {
   return new Set([...access.any, ...(Object.hasOwn(access.byClient, client) ? access.byClient[client]! : [])])
 }
 

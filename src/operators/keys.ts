@@ -1,6 +1,7 @@
 import { sql } from 'kysely'
 import { createUseNotes } from '../db/last-used.ts'
 import type { Database } from '../db/pool.ts'
+import { prepared } from '../db/prepared.ts'
 import { Conflict, NotFound } from '../errors.ts'
 import { newId } from '../ids.ts'
 import { hashSecret, newSecret, sameSecret } from '../secrets.ts'
@@ -34,7 +35,7 @@ export function createAdminKeys({ db, rootKeys }: { db: Database; rootKeys: read
     async nameOf(key: string): Promise<string | undefined> {
       if (rootKeys.some((root) => sameSecret(key, root))) return rootName
       if (!key.startsWith(`${prefix}_`)) return undefined
-      const { rows } = await sql<{ id: string; name: string }>`
+      const { rows } = await sql<{ id: string; name: string }>`${prepared}
         select id, name from admin_key
         where key_hash = ${hashSecret(key)} and (expires_at is null or expires_at > clock_timestamp())`.execute(db)
       if (rows[0]) noteUse(rows[0].id)

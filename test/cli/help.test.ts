@@ -17,8 +17,10 @@ describe('every command', () => {
     expect(commands.map(([path]) => path)).toEqual([
       ...['list', 'show', 'add', 'set', 'unknown', 'remove'].map((verb) => `directory ${verb}`),
       ...['list', 'add', 'remove'].map((verb) => `token ${verb}`),
+      ...['list', 'set', 'remove'].map((verb) => `issuer ${verb}`),
       ...['list', 'show', 'add', 'set', 'pause', 'resume', 'rotate-secret', 'remove'].map((verb) => `server ${verb}`),
       ...['list', 'add', 'remove'].map((verb) => `server credential ${verb}`),
+      ...['list', 'show', 'add', 'set', 'rotate-secret', 'remove', 'presets'].map((verb) => `client ${verb}`),
       ...['list', 'show', 'set', 'test', 'remove'].map((verb) => `rule ${verb}`),
       ...['list', 'show', 'why', 'timeline', 'cut', 'release'].map((verb) => `user ${verb}`),
       ...['list', 'show', 'revoke'].map((verb) => `grant ${verb}`),
@@ -26,9 +28,11 @@ describe('every command', () => {
       ...['list', 'replay'].map((verb) => `job ${verb}`),
       'event list',
       ...['list', 'add', 'remove'].map((verb) => `key ${verb}`),
+      ...['list', 'rotate'].map((verb) => `signing-key ${verb}`),
       'audit list',
       'alarm',
       'stats',
+      'check',
       'completion',
     ])
   })

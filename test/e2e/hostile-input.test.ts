@@ -69,6 +69,10 @@ describe('hostile input', () => {
     ],
     ['/oauth2/introspect', { method: 'POST', body: new URLSearchParams({ token: '\0', token_type_hint: 'jti' }) }],
     ['/oauth2/introspect', { method: 'POST', body: new URLSearchParams({ token: 'x', server: '\0' }) }],
+    ['/oauth2/revoke', { method: 'POST', body: new URLSearchParams({ token: '\0', token_type_hint: 'jti' }) }],
+    ['/oauth2/revoke', { method: 'POST', body: new URLSearchParams({ sub: '\0' }) }],
+    ['/oauth2/token', { method: 'POST', body: new URLSearchParams({ client_id: '\0' }) }],
+    ['/oauth2/token', { method: 'POST', body: new URLSearchParams({ client_id: 'x', client_secret: '\0' }) }],
   ] as Array<[string, RequestInit]>)('answers a NUL with a refusal: %s', async (path, options) => {
     const { status } = await call(path, options)
     expect(status).toBeGreaterThanOrEqual(400)

@@ -272,6 +272,10 @@ describe('wrong input', () => {
         'connectors.0.secret',
       ],
       ['POST', '/servers', { id: 's', name: 's', resource: 'nonsense', connectors: [] }, 'resource'],
+      ['POST', '/servers', { id: 's', name: 's', resource: 'https://S.example/mcp', connectors: [] }, 'resource'],
+      ['POST', '/servers', { id: 's', name: 's', resource: 'https://s.example:443/mcp', connectors: [] }, 'resource'],
+      ['POST', '/servers', { id: 's', name: 's', resource: 'https://s.example/a/../mcp', connectors: [] }, 'resource'],
+      ['PATCH', '/servers/linear', { resource: 'HTTPS://linear.example/mcp' }, 'resource'],
       [
         'POST',
         '/grants',
@@ -608,13 +612,17 @@ describe('a database that does not answer', () => {
     const operators = await admin.send('GET', '/servers')
     expect(operators).toMatchObject({ status: 503, body: { status: 503 } })
     expect(operators.headers.get('content-type')).toMatch('application/problem+json')
-    const asked = await fetch(`${admin.url}/oauth2/introspect`, {
-      method: 'POST',
-      headers: { authorization: `Bearer ${adminKey}` },
-      body: new URLSearchParams({ token: 'x' }),
-    })
-    expect(asked.status).toBe(503)
-    expect(await asked.json()).toMatchObject({ error: 'temporarily_unavailable' })
+    for (const [endpoint, headers] of [
+      ['introspect', { authorization: `Bearer ${adminKey}` }],
+      ['revoke', { authorization: `Bearer ${adminKey}` }],
+      ['token', {}],
+    ] as const) {
+      const body = new URLSearchParams({ token: 'x', client_id: 'claude' })
+      const asked = await fetch(`${admin.url}/oauth2/${endpoint}`, { method: 'POST', headers, body })
+      expect(asked.status).toBe(503)
+      expect(asked.headers.get('retry-after')).toBe('1')
+      expect(await asked.json()).toMatchObject({ error: 'temporarily_unavailable' })
+    }
   }
 
   async function expectWorking(admin: AdminClient, scim: ScimClient, userName: string): Promise<void> {

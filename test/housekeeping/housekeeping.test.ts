@@ -9,6 +9,7 @@ import { createHousekeeping } from '../../src/housekeeping/housekeeping.ts'
 import { createLogger } from '../../src/log.ts'
 import { defaultRetention, parseRetention, type Retention } from '../../src/retention.ts'
 import { createSealer, keyIdOf } from '../../src/secrets.ts'
+import { createSigningKeys } from '../../src/trust/signing-keys.ts'
 import { connect, createDatabase, type TestDatabase } from '../support/postgres.ts'
 
 const log = createLogger({ level: 'silent' })
@@ -37,7 +38,8 @@ afterAll(async () => {
 
 function keepHouse({ keys = [newKey], retention = {} as Partial<Retention> } = {}): Promise<void> {
   const sealer = createSealer(keys)
-  return createHousekeeping({ db, sealer, retention: { ...defaultRetention, ...retention }, log })()
+  const signingKeys = createSigningKeys({ db, sealer })
+  return createHousekeeping({ db, sealer, signingKeys, retention: { ...defaultRetention, ...retention }, log })()
 }
 
 async function ids(table: string): Promise<string[]> {
@@ -194,6 +196,25 @@ describe('secrets under an older key', () => {
     const { rows } = await owner.query('select sealed_under from connector_secret')
     expect(rows).toEqual([{ sealed_under: 'unknown' }])
     expect(await ids('admin_action')).not.toContain('act_due')
+  })
+})
+
+describe('a signing key', () => {
+  it('is followed by a new one after 90 days, and goes 48 hours after that has begun to sign', async () => {
+    const made = async () => (await owner.query('select kid from signing_key order by signs_from')).rows
+    const wait = (interval: string) =>
+      owner.query(`update signing_key set signs_from = signs_from - '${interval}'::interval,
+        published_until = published_until - '${interval}'::interval`)
+    await createSigningKeys({ db, sealer: createSealer([newKey]) }).current()
+    const [first] = await made()
+    await keepHouse()
+    expect(await made()).toEqual([first])
+    await wait('91 days')
+    await keepHouse()
+    expect(await made()).toEqual([first, { kid: expect.any(String) }])
+    await wait('49 hours')
+    await keepHouse()
+    expect(await made()).toEqual([{ kid: expect.not.stringContaining(first.kid) }])
   })
 })
 

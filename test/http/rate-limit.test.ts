@@ -63,4 +63,27 @@ describe('RateLimit', () => {
     pass(500)
     expect(take('a', 2)).toBe(0)
   })
+
+  it("holds a burst of its own where one is given: a minute's worth, say", () => {
+    let now = 0
+    const limit = new RateLimit(() => now)
+    const take = () => limit.take('a', 3 / 60, 3)
+    for (let n = 0; n < 3; n++) take()
+    expect(take).toThrow(expect.objectContaining({ retryAfterSeconds: 20 }))
+    now += 20_000
+    take()
+    expect(take).toThrow(TooManyRequests)
+  })
+
+  it('forgets keys that are as good as new, and those alone, so that many of them do not stay', () => {
+    let now = 0
+    const limit = new RateLimit(() => now)
+    limit.charge('in debt', 1, 1_000_000)
+    for (let n = 0; n < 50_000; n++) {
+      limit.take(`key ${n}`, 10)
+      now += 100
+    }
+    expect(limit.size).toBeLessThanOrEqual(10_000)
+    expect(() => limit.take('in debt', 1)).toThrow(TooManyRequests)
+  })
 })

@@ -25,10 +25,10 @@ const bufferedBytes = 256 * 1024
 const bytesPerFile = 16 * 1024 * 1024
 
 /** Everything that `newSecret` and `newSigningSecret` of src/secrets.ts can make, known to the tests or not. */
-const generated = /whsec_[A-Za-z0-9+/]{43}=|(?<![\w-])[a-z]{3,8}_[\w-]{43}(?![\w-])/g
+const generated = /whsec_[A-Za-z0-9+/]{43}=|(?<![\w-])(?:[a-z]{2,8}_)?[a-z]{2,8}_[\w-]{43}(?![\w-])/g
 
-/** Fields in which the admin API says a secret to whoever has just made it. */
-const showing = new Set(['token', 'clientSecret', 'signingSecret', 'key'])
+/** Fields in which the admin API says a secret to whoever has just made it, and the token endpoint a token. */
+const showing = new Set(['token', 'clientSecret', 'secret', 'signingSecret', 'key', 'access_token'])
 
 /**
  * Writes down, in append-only files, every secret that is seen or given and every output: what a scan at the end of the run
@@ -106,7 +106,7 @@ export class SecretRecord {
     const call = `${method} ${new URL(url).pathname}`
     if (status !== 401) this.#credentials(authorization, call)
     this.#given(call, body)
-    const mayShow = method !== 'GET' && call.includes(' /admin/v1/') && status < 300
+    const mayShow = method !== 'GET' && / \/(admin\/v1\/|oauth2\/token$)/.test(call) && status < 300
     const id = this.output(`the answer to ${call} (${status})`, `${headers}\n${text}`)
     if (mayShow) this.#shown(text, `made by ${call}`, id)
   }
@@ -145,9 +145,18 @@ export class SecretRecord {
   #given(call: string, body: unknown): void {
     const fields = fieldsOf(body)
     if (typeof fields.jti === 'string') this.innocent(fields.jti)
+    if (call.includes(' /oauth2/')) this.#proofs(call, fields)
     if (typeof fields.token !== 'string' || !/ \/(admin\/v1\/grants|oauth2\/\w+)$/.test(call)) return
     if (fields.token_type_hint === 'jti') this.innocent(fields.token)
     else this.secret(fields.token, `token given to ${call}`)
+  }
+
+  /** What an MCP client proves itself with. A short one is a test's way to be wrong. */
+  #proofs(call: string, fields: Record<string, unknown>): void {
+    for (const name of ['assertion', 'client_assertion', 'client_secret']) {
+      const proof = fields[name]
+      if (typeof proof === 'string' && proof.length >= 40) this.secret(proof, `${name} of ${call}`)
+    }
   }
 
   #shown(text: string, what: string, id: string): void {

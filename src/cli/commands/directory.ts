@@ -13,6 +13,7 @@ interface Directory {
   readonly silentAfterHours: number
   readonly scimRequestsPerSecond: number
   readonly reactivateOnCreate: boolean
+  readonly assertionReuse: string
   readonly lastSeenAt: string | null
   readonly createdAt: string
 }
@@ -117,7 +118,7 @@ export function directoryCommands(program: Command, session: Session): void {
     directory,
     'set <id>',
     {
-      description: 'change its name, when its silence is alarming, how much it may send, or who comes back',
+      description: 'change its name, when its silence is alarming, how much it may send, and how it is taken',
       examples: [
         'tenure directory set acme --silent-after-hours 48',
         'tenure directory set acme --scim-requests-per-second 200',
@@ -131,15 +132,17 @@ export function directoryCommands(program: Command, session: Session): void {
     .option('--scim-requests-per-second <n>', 'how many SCIM requests each of its tokens may make', positive)
     .option('--reactivate-on-create', 'a SCIM POST for somebody inactive takes that user back')
     .option('--no-reactivate-on-create', 'it is refused: only a PUT or PATCH does')
-    .action(
-      async (
-        id: string,
-        { name, silentAfterHours, scimRequestsPerSecond, reactivateOnCreate, ...options }: SetOptions,
-      ) => {
-        const change = { name, silentAfterHours, scimRequestsPerSecond, reactivateOnCreate }
-        show(await session.api.patch<Directory>(`/directories/${segment(id)}`, change), options)
-      },
+    .addOption(
+      new Option('--assertion-reuse <which>', 'may an ID-JAG be presented again').choices([
+        'forbid',
+        'same_client_until_exp',
+      ]),
     )
+    .action(async (id: string, given: SetOptions) => {
+      const { name, silentAfterHours, scimRequestsPerSecond, reactivateOnCreate, assertionReuse, ...options } = given
+      const change = { name, silentAfterHours, scimRequestsPerSecond, reactivateOnCreate, assertionReuse }
+      show(await session.api.patch<Directory>(`/directories/${segment(id)}`, change), options)
+    })
 
   listVerb(directory, 'unknown <id>', {
     description: 'attributes that its identity provider sends and no schema knows: skipped, by name',
@@ -198,6 +201,7 @@ export function directoryCommands(program: Command, session: Session): void {
         ['SCIM base URL', shown.scimBaseUrl],
         ['last heard', moment(shown.lastSeenAt, now, 'never')],
         ['silent after', typeof shown.silentAfterHours === 'number' ? `${shown.silentAfterHours} h` : 'off'],
+        ['ID-JAGs', shown.assertionReuse === 'forbid' ? 'good once' : 'good again for the same MCP client'],
         ['SCIM requests', `${shown.scimRequestsPerSecond} a second per token`],
         ['POST for somebody inactive', shown.reactivateOnCreate ? 'takes the user back' : 'is refused'],
         ['created', moment(shown.createdAt, now)],
@@ -218,4 +222,5 @@ interface SetOptions extends OutputOptions {
   silentAfterHours?: number
   scimRequestsPerSecond?: number
   reactivateOnCreate?: boolean
+  assertionReuse?: string
 }

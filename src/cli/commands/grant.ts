@@ -5,7 +5,7 @@ import { findUser, namesOf } from '../people.ts'
 import { plain } from '../plain.ts'
 import { moment } from '../record.ts'
 import type { OutputOptions, Session } from '../session.ts'
-import { relative } from '../times.ts'
+import { absolute, relative } from '../times.ts'
 
 interface Grant {
   readonly id: string
@@ -20,6 +20,8 @@ interface Grant {
   readonly state: string
   readonly closedAt: string | null
   readonly closedReason: string | null
+  readonly usedAt: string | null
+  readonly expectedDeadBy: string | null
 }
 
 interface ListOptions extends OutputOptions {
@@ -62,6 +64,7 @@ export function grantCommands(program: Command, session: Session): void {
             paint: (text, { state }, colours) => (state === 'active' ? colours.green(text) : colours.dim(text)),
           },
           { head: 'EXPIRES', value: ({ expiresAt }) => relative(expiresAt, now) },
+          { head: 'DEAD BY', value: (each) => deadBy(each, now) },
           { head: 'ID', value: ({ id }) => id, under: true },
         ],
         id: ({ id }) => id,
@@ -94,7 +97,9 @@ export function grantCommands(program: Command, session: Session): void {
         ['state', stateOf(shown)],
         ['issued', moment(shown.issuedAt, now)],
         ['expires', moment(shown.expiresAt, now)],
+        ['first used', moment(shown.usedAt, now, 'never, as far as its server has asked')],
         ['closed', shown.closedAt ? moment(shown.closedAt, now) : undefined],
+        ['dead by', shown.state === 'closed' ? moment(shown.expectedDeadBy, now, 'dead at once') : undefined],
       ],
     })
   })
@@ -111,13 +116,24 @@ export function grantCommands(program: Command, session: Session): void {
     })
     const revoked = await session.api.post<Grant>(`${pathOf(id)}/revoke`)
     session.give(revoked, options, {
-      text: () => `Grant ${id} is ${stateOf(revoked)}.`,
+      text: () => `Grant ${id} is ${stateOf(revoked)}.${stillTaken(revoked)}`,
     })
   })
 }
 
 function stateOf({ state, closedReason }: Grant): string {
   return state === 'closed' && closedReason ? `closed: ${closedReason}` : state
+}
+
+function stillTaken({ expectedDeadBy }: Grant): string {
+  if (expectedDeadBy === null) return ''
+  return ` Its server may take the token until it has been told, at the latest until ${absolute(expectedDeadBy)}.`
+}
+
+/** Until when a closed one may still be taken somewhere. */
+function deadBy({ state, expectedDeadBy }: Grant, now: Date): string {
+  if (state !== 'closed') return ''
+  return expectedDeadBy === null ? 'at once' : relative(expectedDeadBy, now)
 }
 
 function pathOf(id: string): string {

@@ -43,7 +43,7 @@ interface Settings extends OutputOptions {
 }
 
 interface AddOptions extends Settings {
-  webhook: string[]
+  webhook?: string[]
 }
 
 interface SetOptions extends Settings {
@@ -113,7 +113,7 @@ export function serverCommands(program: Command, session: Session): void {
       server,
       'add <id>',
       {
-        description: 'a server that is told by signed webhooks; the signing secret is shown this once',
+        description: 'a server, told by signed webhooks where one is named; the signing secret is shown this once',
         examples: [
           'tenure server add linear --name Linear --resource https://mcp.linear.example/mcp \\',
           '    --webhook https://hooks.linear.example/tenure --scope read write',
@@ -124,10 +124,10 @@ export function serverCommands(program: Command, session: Session): void {
     )
       .requiredOption('--name <name>', 'for people to read')
       .requiredOption('--resource <url>', 'its RFC 9728 resource identifier')
-      .requiredOption('--webhook <url...>', 'where it is told'),
+      .option('--webhook <url...>', 'where it is told [nowhere: it asks]'),
   )
     .option('--scope <scope...>', 'the scopes it knows; a rule naming another is refused [any]')
-    .action(async (id: string, { webhook, ...options }: AddOptions) => {
+    .action(async (id: string, { webhook = [], ...options }: AddOptions) => {
       const connectors = webhook.map((url) => ({ type: 'webhook', url }))
       giveSigned(
         await session.api.post<Server>('/servers', {

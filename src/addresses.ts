@@ -1,5 +1,5 @@
 import ipaddr from 'ipaddr.js'
-import { type PrivateTargets, parsePrivateTargets } from '../private-targets.ts'
+import { type PrivateTargets, parsePrivateTargets } from './private-targets.ts'
 
 type Address = ipaddr.IPv4 | ipaddr.IPv6
 
