@@ -1,10 +1,11 @@
-import type { Figures, Left, Moved, Onboarding, Released, Replayed, Running, Told } from './figures.ts'
+import type { Figures, Left, Moved, Onboarding, Released, Replayed, Running, SignedIn, Told } from './figures.ts'
 import { type Colours, count } from './screen.ts'
 
 /** The figures in words. Each part begins with an empty line and fits a terminal of 80 columns. */
 export interface Account {
   onboarded(people: number, servers: number, figures: Onboarding): string
   moved(figures: Moved): string
+  signedIn(figures: SignedIn): string
   left(figures: Left): string
   mended(replayed: Replayed, released: Released): string
   verdict(figures: Pick<Figures, 'ok' | 'checks'>, seconds: number): string
@@ -52,9 +53,25 @@ export function createAccount(colours: Colours): Account {
       ].join('\n')
     },
 
-    left({ name, hanging, failing, told, ...figures }) {
+    signedIn({ name, serverName, ...figures }) {
       return [
-        heading('Offboarded', `${name}, while ${hanging.name} hangs and ${failing.name} answers ${failing.status}`),
+        heading('Signed in', `${name}, whose agent calls ${serverName}, Acme's own MCP server`),
+        ...timeline([
+          { label: `${serverName} answers 401, names Tenure`, ms: figures.challengedMs },
+          { label: 'ID-JAG from the identity provider', ms: figures.idJagMs },
+          { label: 'token from Tenure', ms: figures.tokenMs },
+          { label: 'the tool answers', ms: figures.answeredMs },
+        ]),
+      ].join('\n')
+    },
+
+    left({ name, hanging, failing, told, agent, ...figures }) {
+      const [given] = name.split(' ')
+      return [
+        heading(
+          'Offboarded',
+          `${name} in mid-call, while ${hanging.name} hangs and ${failing.name} answers ${failing.status}`,
+        ),
         row(`${hanging.name} hangs, a newcomer's grant open`, `${hanging.sinceMs.toFixed(1)} ms`),
         row('Okta sends the deactivation', '0 ms'),
         ...timeline([
@@ -63,6 +80,13 @@ export function createAccount(colours: Colours): Account {
           {
             label: `introspection denies ${figures.tokensDenied} of ${figures.tokens} tokens`,
             ms: figures.introspectionDeniesMs,
+            colour: cyan,
+          },
+          { label: `${given}'s running call has ended`, ms: agent.runningCallMs, colour: cyan },
+          { label: 'the next call is answered 401', ms: agent.nextCallMs, colour: cyan },
+          {
+            label: `silent retry: ${agent.idJagsRefused} of ${agent.idJagsMinted} ID-JAGs fail`,
+            ms: agent.retryMs,
             colour: cyan,
           },
           ...told.map((one) => ({ label: `${one.name} told`, ms: one.ms })),
@@ -86,13 +110,14 @@ export function createAccount(colours: Colours): Account {
       return ['', ...failed, `  ${ok ? green('✓') : red('✗')} ${kept}`].join('\n')
     },
 
-    running({ adminUrl, scimBaseUrl, adminKeyFile, logFile }, { userId, name }) {
+    running({ adminUrl, scimBaseUrl, mcpUrl, adminKeyFile, logFile }, { userId, name }) {
       const [given] = name.split(' ')
       return [
         heading('Still running', 'until Ctrl-C, which stops everything'),
         `    admin API   ${cyan(adminUrl)}`,
         `    admin key   ${adminKeyFile}`,
         `    SCIM        ${cyan(scimBaseUrl)}`,
+        `    MCP server  ${cyan(mcpUrl)}`,
         `    log         ${logFile}`,
         '',
         dim(`    ${given}'s timeline, as Tenure tells it:`),

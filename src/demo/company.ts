@@ -14,13 +14,13 @@ export interface Company {
   readonly groups: readonly string[]
   /** Design today, Product in a minute. */
   readonly mover: Employee
-  /** A design engineer: in both groups, and so at all seven servers. */
+  /** A design engineer: in both groups, and so at all servers. */
   readonly leaver: Employee
   /** A designer, hired after all the others. */
   readonly newcomer: Employee
 }
 
-export const servers = [
+export const vendors = [
   { id: 'asana', name: 'Asana' },
   { id: 'atlassian', name: 'Atlassian' },
   { id: 'canva', name: 'Canva' },
@@ -30,7 +30,11 @@ export const servers = [
   { id: 'supabase', name: 'Supabase' },
 ] as const
 
-export type ServerId = (typeof servers)[number]['id']
+/** The company's own MCP server. */
+export const inHouse = { id: 'warehouse', name: 'Warehouse', scopes: ['query:run', 'tables:read'] } as const
+
+export type VendorId = (typeof vendors)[number]['id']
+export type ServerId = VendorId | typeof inHouse.id
 
 const everyone = 'Everyone'
 
@@ -41,6 +45,7 @@ const earned: Readonly<Record<string, Partial<Record<ServerId, readonly string[]
     atlassian: ['issues:read', 'issues:write', 'wiki:read'],
     linear: ['issues:read', 'issues:write'],
     supabase: ['database:read', 'database:write'],
+    warehouse: inHouse.scopes,
   },
   Design: { canva: ['designs:read', 'designs:write'], figma: ['files:read', 'files:write'] },
   Product: { atlassian: ['issues:read', 'wiki:read'], figma: ['files:read'], linear: ['issues:read', 'issues:write'] },
@@ -75,6 +80,10 @@ export function accessOf(groups: readonly string[]): Map<ServerId, string[]> {
     }
   }
   return new Map([...access].map(([server, scopes]) => [server, [...scopes].sort()]))
+}
+
+export function nameOf({ givenName, familyName }: Employee): string {
+  return `${givenName} ${familyName}`
 }
 
 /** In hundredths of the company. */

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Account, createAccount } from './account.ts'
+import { signIn } from './agent-story.ts'
 import { foundCompany } from './company.ts'
 import { aborted, DemoFailure } from './failure.ts'
 import type { Figures, Running } from './figures.ts'
@@ -24,8 +25,9 @@ export interface DemoOptions {
 const ill = { hanging: 'figma', failing: 'canva' } as const
 
 /**
- * The whole of Tenure, between an Okta and seven MCP servers that are played: people join, one moves, one leaves while
- * two servers misbehave. Nothing inside Tenure is.
+ * The whole of Tenure, between an Okta, an identity provider and seven vendors' MCP servers that are played: people join,
+ * one moves, one leaves while two servers misbehave. Nothing inside Tenure is; nor is the agent of the one who leaves, in
+ * the middle of a call of the company's own MCP server: an MCP client and a server of the official packages.
  *
  * @returns the exit code: 0 when everything happened as promised
  */
@@ -106,7 +108,7 @@ async function play(
   const stage = await setStage(tenure, company)
   cast.stage = stage
   const { url } = tenure
-  screen.print(screen.colours.dim(`  ${url} is up after ${startSeconds.toFixed(1)} s; Okta and seven servers know it`))
+  screen.print(screen.colours.dim(`  ${url} is up after ${startSeconds.toFixed(1)} s; Okta and eight servers know it`))
 
   const bar = screen.bar({ people, deliveries: deliveriesFor(company.employees) })
   cast.bar = bar
@@ -115,16 +117,19 @@ async function play(
   screen.print(account.onboarded(people, stage.servers.length, onboarded.figures))
   const moved = await watched(move(stage))
   screen.print(account.moved(moved.figures))
-  const left = await watched(offboard(stage, ill))
+  const signedIn = await watched(signIn(stage))
+  screen.print(account.signedIn(signedIn.figures))
+  const left = await watched(offboard(stage, signedIn.agent, ill))
   screen.print(account.left(left.figures))
   const replayed = await watched(replay(stage, ill.failing))
   const released = await watched(release(stage, ill.hanging, left.hangingSince))
   screen.print(account.mended(replayed.figures, released.figures))
 
-  const checks = [onboarded, moved, left, replayed, released].flatMap((part) => part.checks)
+  const checks = [onboarded, moved, signedIn, left, replayed, released].flatMap((part) => part.checks)
   const running: Running = {
     adminUrl: `${url}/admin/v1`,
     scimBaseUrl: stage.scimBaseUrl,
+    mcpUrl: stage.warehouse.resource,
     adminKeyFile: tenure.adminKeyFile,
     logFile: tenure.logFile,
   }
@@ -136,6 +141,7 @@ async function play(
     startSeconds,
     onboarding: onboarded.figures,
     mover: moved.figures,
+    agent: signedIn.figures,
     leaver: left.figures,
     replay: replayed.figures,
     release: released.figures,

@@ -1,4 +1,4 @@
-/** What the demo measured, as `--json` prints it. Milliseconds count from the request that Okta sent. */
+/** What the demo measured, as `--json` prints it. Milliseconds count from the request that Okta sent, unless they say. */
 export interface Figures {
   readonly ok: boolean
   readonly people: number
@@ -7,6 +7,7 @@ export interface Figures {
   readonly startSeconds: number
   readonly onboarding: Onboarding
   readonly mover: Moved
+  readonly agent: SignedIn
   readonly leaver: Left
   readonly replay: Replayed
   readonly release: Released
@@ -45,6 +46,35 @@ export interface Moved {
   readonly untold: readonly string[]
 }
 
+/** The leaver's agent, still in good standing, calls a tool of the company's own server. From its first request on. */
+export interface SignedIn {
+  readonly name: string
+  readonly server: string
+  readonly serverName: string
+  /** The server has answered 401, with where to get a token. */
+  readonly challengedMs: number
+  /** The identity provider has made an ID-JAG of the ID token. */
+  readonly idJagMs: number
+  /** Tenure has made a token of that. */
+  readonly tokenMs: number
+  /** The tool has answered. */
+  readonly answeredMs: number
+}
+
+/** What became of what the leaver's agent did and tried. */
+export interface AgentCut {
+  /** The call that was running has ended. */
+  readonly runningCallMs: number
+  /** The one after it was answered 401. */
+  readonly nextCallMs: number
+  /** The silent retry, the whole flow over again, has ended in nothing. */
+  readonly retryMs: number
+  /** ID-JAGs that the identity provider minted for the retry. */
+  readonly idJagsMinted: number
+  /** How many of them bought no token. */
+  readonly idJagsRefused: number
+}
+
 export interface Left {
   readonly name: string
   readonly userName: string
@@ -70,6 +100,7 @@ export interface Left {
     readonly openAtTheEnd: boolean
   }
   readonly failing: { readonly server: string; readonly name: string; readonly ms: number; readonly status: number }
+  readonly agent: AgentCut
 }
 
 export interface Replayed {
@@ -92,9 +123,17 @@ export interface Check {
   readonly held: boolean
 }
 
+/** One part of the story: what was measured, and which promises were seen to hold. */
+export interface Part<T> {
+  readonly figures: T
+  readonly checks: readonly Check[]
+}
+
 export interface Running {
   readonly adminUrl: string
   readonly scimBaseUrl: string
+  /** Of the company's own server, which the guard protects. */
+  readonly mcpUrl: string
   readonly adminKeyFile: string
   readonly logFile: string
 }

@@ -1,15 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { accessOf, type Employee, type ServerId } from './company.ts'
+import type { Agent } from './agent.ts'
+import { beginQuery, watchAgent } from './agent-story.ts'
+import { accessOf, type Employee, nameOf, type ServerId, type VendorId } from './company.ts'
 import { DemoFailure } from './failure.ts'
-import type { Check, Left, Moved, Onboarding, Released, Replayed, Told } from './figures.ts'
-import type { Heard, McpServer } from './servers.ts'
+import type { Left, Moved, Onboarding, Part, Released, Replayed, Told } from './figures.ts'
+import type { Heard } from './inbox.ts'
+import type { McpServer, Vendor } from './servers.ts'
 import type { Stage } from './stage.ts'
-
-/** One part of the story: what was measured, and which promises were seen to hold. */
-export interface Part<T> {
-  readonly figures: T
-  readonly checks: readonly Check[]
-}
 
 export interface Progress {
   readonly people: number
@@ -82,13 +79,13 @@ function knowsEverybody({ servers, company, okta }: Stage): boolean {
 
 /** The mover joins one group and leaves another; only the servers for which that changes something may hear of it. */
 export async function move(stage: Stage): Promise<Part<Moved>> {
-  const { okta, servers, company, directory } = stage
+  const { okta, servers, vendors, company, directory } = stage
   const { mover } = company
   const [from, to] = ['Design', 'Product']
   const before = accessOf(mover.groups)
   const after = accessOf([...mover.groups.filter((group) => group !== from), to])
   const userId = okta.idOf(mover)
-  const tokens = await issueTokens(servers, directory, mover)
+  const tokens = await issueTokens(vendors, directory, mover)
 
   const isChanged = ({ id }: McpServer) => String(before.get(id as ServerId)) !== String(after.get(id as ServerId))
   const telling = servers.filter(isChanged).map((server) => {
@@ -126,22 +123,25 @@ export async function move(stage: Stage): Promise<Part<Moved>> {
 }
 
 /**
- * Okta deactivates the leaver while one server hangs, with a newcomer's grant, and another answers 500. Both are still
- * ill when this returns.
+ * Okta deactivates the leaver in the middle of their agent's call, while one server hangs, with a newcomer's grant, and
+ * another answers 500. Both are still ill when this returns.
  */
 export async function offboard(
   stage: Stage,
-  ill: { hanging: ServerId; failing: ServerId },
+  agent: Agent,
+  ill: { hanging: VendorId; failing: VendorId },
 ): Promise<Part<Left> & { hangingSince: number }> {
-  const { okta, servers, company, directory } = stage
+  const { okta, servers, vendors, warehouse, company, directory } = stage
   const { leaver } = company
-  const [hanging, failing] = [stage.server(ill.hanging), stage.server(ill.failing)]
+  const [hanging, failing] = [stage.vendor(ill.hanging), stage.vendor(ill.failing)]
   const userId = okta.idOf(leaver)
-  const tokens = await issueTokens(servers, directory, leaver)
+  const tokens: Held[] = await issueTokens(vendors, directory, leaver)
+  tokens.push({ server: warehouse, token: agent.token })
   const wereActive = await Promise.all(tokens.map(({ server, token }) => server.isActive(token)))
 
   const stuck = await hang(stage, hanging)
   failing.behave('failing')
+  const running = await beginQuery(agent)
   const isRevocation = (heard: Heard) => heard.userId === userId && !heard.active
   const revocations = servers
     .filter((server) => server !== hanging && server !== failing)
@@ -153,7 +153,11 @@ export async function offboard(
   const since = (at: number) => at - sentAt
   await okta.deactivate(leaver)
   const committedMs = since(performance.now())
-  const [denied, told] = await Promise.all([askOfAll(tokens), Promise.all(revocations)])
+  const [denied, told, cut] = await Promise.all([
+    askOfAll(tokens),
+    Promise.all(revocations),
+    watchAgent(stage, agent, running.ended, sentAt),
+  ])
   const openAtTheEnd = hanging.open > 0 && stuck.status === undefined
   const [arrival, refusal] = await Promise.all([hung, failed])
 
@@ -179,6 +183,7 @@ export async function offboard(
         openAtTheEnd,
       },
       failing: { server: failing.id, name: failing.name, ms: since(refusal.at), status: refusal.status ?? 0 },
+      agent: cut.figures,
     },
     checks: [
       { claim: "the leaver's tokens were good until then", held: wereActive.every(Boolean) },
@@ -187,12 +192,13 @@ export async function offboard(
         held: denied.count === tokens.length,
       },
       { claim: `every other server was told while ${hanging.name}'s request was open`, held: openAtTheEnd },
+      ...cut.checks,
     ],
   }
 }
 
 /** From here on the server keeps everybody waiting, first of all with what it is told of the newcomer. */
-async function hang({ okta, servers, company: { newcomer } }: Stage, hanging: McpServer): Promise<Heard> {
+async function hang({ okta, servers, company: { newcomer } }: Stage, hanging: Vendor): Promise<Heard> {
   hanging.behave('hanging')
   const isNewcomer = ({ userName }: Heard) => userName === newcomer.userName
   const stuck = hanging.hears(isNewcomer)
@@ -204,9 +210,9 @@ async function hang({ okta, servers, company: { newcomer } }: Stage, hanging: Mc
 }
 
 /** The failing server is well again and an admin has its failed work done anew, ahead of the next retry. */
-export async function replay(stage: Stage, failing: ServerId): Promise<Part<Replayed>> {
+export async function replay(stage: Stage, failing: VendorId): Promise<Part<Replayed>> {
   const { tenure, company, okta } = stage
-  const server = stage.server(failing)
+  const server = stage.vendor(failing)
   const userId = okta.idOf(company.leaver)
   const nextTryAt = await untilWaiting(stage, failing, userId)
   const landing = server.hears((heard) => heard.userId === userId && !heard.active)
@@ -237,9 +243,9 @@ async function untilWaiting({ tenure }: Stage, server: ServerId, userId: string)
 }
 
 /** The server that hung answers after all. */
-export async function release(stage: Stage, hanging: ServerId, since: number): Promise<Part<Released>> {
+export async function release(stage: Stage, hanging: VendorId, since: number): Promise<Part<Released>> {
   const { tenure, company, okta } = stage
-  const server = stage.server(hanging)
+  const server = stage.vendor(hanging)
   server.release()
   const heldMs = performance.now() - since
   const path = `/deliveries?user=${okta.idOf(company.leaver)}`
@@ -258,17 +264,20 @@ export async function release(stage: Stage, hanging: ServerId, since: number): P
   }
 }
 
-interface Token {
+interface Held {
   readonly server: McpServer
   readonly token: string
+}
+
+interface Token extends Held {
   readonly scopes: readonly string[]
 }
 
-/** At every server where the person has access, with all the scopes that it gives. */
-async function issueTokens(servers: readonly McpServer[], directory: string, employee: Employee): Promise<Token[]> {
+/** At every vendor where the person has access, with all the scopes that it gives. */
+async function issueTokens(vendors: readonly Vendor[], directory: string, employee: Employee): Promise<Token[]> {
   const access = accessOf(employee.groups)
   return Promise.all(
-    servers
+    vendors
       .filter(({ id }) => access.has(id as ServerId))
       .map(async (server) => {
         const scopes = access.get(server.id as ServerId)!
@@ -278,7 +287,7 @@ async function issueTokens(servers: readonly McpServer[], directory: string, emp
 }
 
 /** Each server asks about its token at once. Should one still be called good, it asks until that ends. */
-async function askOfAll(tokens: readonly Token[]): Promise<{ count: number; firstAt: number }> {
+async function askOfAll(tokens: readonly Held[]): Promise<{ count: number; firstAt: number }> {
   const answers = await Promise.all(
     tokens.map(async ({ server, token }) => {
       const denied = !(await server.isActive(token))
@@ -299,8 +308,4 @@ function isTold(heard: Heard | undefined, scopes: readonly string[] | undefined)
 function toldAt({ id, name }: McpServer): (heard: Heard) => (sentAt: number) => Told {
   return ({ type, scopes, at }) =>
     (sentAt) => ({ server: id, name, type, scopes, ms: at - sentAt })
-}
-
-function nameOf({ givenName, familyName }: Employee): string {
-  return `${givenName} ${familyName}`
 }

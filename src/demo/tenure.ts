@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { Pool } from 'undici'
+import { createDirectFetch } from './direct-fetch.ts'
 import { aborted, DemoFailure } from './failure.ts'
 
 /** `tenure start`, as anybody would start it: a process of its own on the embedded default, told apart only by its home. */
@@ -23,8 +24,9 @@ const program = fileURLToPath(new URL('../../bin/tenure.js', import.meta.url))
 const leash = new URL('./leash.ts', import.meta.url).href
 const startTimeoutMs = 60_000
 const stopTimeoutMs = 25_000
-/** What configures the reader's own Tenure must not reach into the demo. */
-const settings = /^(TENURE_\w+|DATABASE_(MIGRATION_)?URL|REDIS_URL|PUBLIC_URL|HOST|PORT|LOG_LEVEL)$/
+/** What configures the reader's own Tenure, or their way into the network, must not reach into the demo. */
+const settings =
+  /^(TENURE_\w+|(DATABASE|DATABASE_MIGRATION|REDIS)_URL(_FILE)?|PUBLIC_URL|HOST|PORT|LOG_LEVEL|OTEL_\w+|PG\w+|NODE_USE_ENV_PROXY)$/
 
 /** @throws DemoFailure when it does not start, or `signal` aborts before it has */
 export async function startTenure(home: string, signal: AbortSignal): Promise<TenureProcess> {
@@ -80,11 +82,16 @@ interface Started {
 
 async function untilReady(logFile: string, signal: AbortSignal): Promise<Started> {
   const givesUpAt = Date.now() + startTimeoutMs
+  const direct = createDirectFetch()
   let started: Started | undefined
-  while (Date.now() < givesUpAt) {
-    started ??= await readStarted(logFile)
-    if (started && (await fetch(`${started.url}/readyz`, { signal })).ok) return started
-    await sleep(50, undefined, { signal })
+  try {
+    while (Date.now() < givesUpAt) {
+      started ??= await readStarted(logFile)
+      if (started && (await direct.fetch(`${started.url}/readyz`, { signal })).ok) return started
+      await sleep(50, undefined, { signal })
+    }
+  } finally {
+    await direct.close()
   }
   throw new DemoFailure(`Tenure was not ready within ${startTimeoutMs / 1000} s`)
 }

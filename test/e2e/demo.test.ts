@@ -36,6 +36,11 @@ function folderOf(pid: string): string {
   }
 }
 
+function expectAscending(...numbers: number[]): void {
+  expect(numbers).toEqual(numbers.toSorted((a, b) => a - b))
+  expect(numbers[0]).toBeGreaterThan(0)
+}
+
 describe.runIf(process.platform === 'linux')('tenure demo', () => {
   let folder: string
   let home: string
@@ -51,24 +56,39 @@ describe.runIf(process.platform === 'linux')('tenure demo', () => {
   })
 
   it('plays to its end and leaves nothing running', { timeout: 120_000 }, async () => {
-    // Rejects unless it exits with 0. The settings are of a Tenure that the demo must not touch.
-    const { stdout } = await run(process.execPath, [program, 'demo', '--people', '60', '--json', '--home', home], {
-      env: { ...process.env, DATABASE_URL: 'postgres://127.0.0.1:1/elsewhere', TENURE_ADMIN_KEY: 'x', PORT: '1' },
-    })
+    // Rejects unless it exits with 0. The settings are of a Tenure that the demo must not touch, and of a way out that it need not take.
+    const { stdout, stderr } = await run(
+      process.execPath,
+      [program, 'demo', '--people', '60', '--json', '--home', home],
+      {
+        env: {
+          ...process.env,
+          DATABASE_URL: 'postgres://127.0.0.1:1/elsewhere',
+          REDIS_URL_FILE: '/nowhere/redis-url',
+          TENURE_ADMIN_KEY: 'x',
+          PORT: '1',
+          OTEL_EXPORTER_OTLP_ENDPOINT: 'not a collector',
+          NODE_USE_ENV_PROXY: '1',
+          HTTP_PROXY: 'http://127.0.0.1:1',
+        },
+      },
+    )
     expect(processesOf(home)).toEqual([])
 
     const figures = JSON.parse(stdout)
-    expect(figures).toMatchObject({ ok: true, people: 60, servers: 7, groups: 8 })
+    expect(figures).toMatchObject({ ok: true, people: 60, servers: 8, groups: 8 })
     expect(figures.onboarding.deliveries).toBeGreaterThanOrEqual(240)
 
-    const { leaver, mover, replay, release } = figures
+    const { agent, leaver, mover, replay, release } = figures
     expect(mover.told.map(({ server, type }: { server: string; type: string }) => `${server} ${type}`).sort()).toEqual([
       'atlassian access.granted',
       'canva access.revoked',
       'figma access.changed',
       'linear access.granted',
     ])
-    expect(leaver).toMatchObject({ tokens: 7, tokensDenied: 7, hanging: { server: 'figma', openAtTheEnd: true } })
+    expect(agent).toMatchObject({ name: leaver.name, server: 'warehouse' })
+    expectAscending(agent.challengedMs, agent.idJagMs, agent.tokenMs, agent.answeredMs)
+    expect(leaver).toMatchObject({ tokens: 8, tokensDenied: 8, hanging: { server: 'figma', openAtTheEnd: true } })
     expect(leaver.hanging.sinceMs).toBeLessThan(0)
     expect(leaver.introspectionDeniesMs).toBeGreaterThan(leaver.committedMs)
     expect(leaver.told.map(({ server }: { server: string }) => server).sort()).toEqual([
@@ -77,11 +97,28 @@ describe.runIf(process.platform === 'linux')('tenure demo', () => {
       'granola',
       'linear',
       'supabase',
+      'warehouse',
     ])
+    const { runningCallMs, nextCallMs, retryMs, idJagsMinted, idJagsRefused } = leaver.agent
+    const warehouse = leaver.told.find(({ server }: { server: string }) => server === 'warehouse')
+    expectAscending(warehouse.ms, runningCallMs, nextCallMs, retryMs)
+    // The SDK's client goes the whole way twice before it gives up.
+    expect({ idJagsMinted, idJagsRefused }).toEqual({ idJagsMinted: 2, idJagsRefused: 2 })
     expect(leaver.failing).toMatchObject({ server: 'canva', status: 500 })
     expect(replay).toMatchObject({ server: 'canva', requeued: 1 })
     expect(release).toMatchObject({ server: 'figma', delivered: true })
     expect(figures.checks.filter(({ held }: { held: boolean }) => !held)).toEqual([])
+    expect(figures.checks.map(({ claim }: { claim: string }) => claim)).toEqual(
+      expect.arrayContaining([
+        expect.stringContaining('with no step by hand'),
+        expect.stringContaining('running call was ended'),
+        expect.stringContaining('next call was answered 401'),
+        expect.stringContaining('silent retry got new ID-JAGs'),
+      ]),
+    )
+    for (const row of ["Ada's running call has ended", 'the next call is answered 401', 'silent retry: 2 of 2'])
+      expect(stderr).toMatch(new RegExp(`${row}.* ms `))
+    expect(stderr.split('\n').filter((line) => line.length > 80)).toEqual([])
   })
 
   it('takes everything with it when it is killed', { timeout: 120_000 }, async () => {
