@@ -1,30 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { backends, type RunningBackend } from '../support/backends.ts'
 import type { AdminClient, Answer, ScimClient } from '../support/clients.ts'
+import { inLanes, expectNothingGoodAfter as race, type Subject } from '../support/race.ts'
 import { registerDirectory, registerServer, spawnTenure } from '../support/tenure.ts'
 
 type Spawned = Awaited<ReturnType<typeof spawnTenure>>
-
-/** Somebody with a good grant, and what takes it away; `cut` is asked of the process whose number it is given. */
-interface Subject {
-  readonly userId: string
-  readonly token: string
-  cut(process: number): Promise<Answer>
-}
-
-/** One question of the gate: whether it began after the cut's 2xx was in hand, and what came of it. */
-interface Asked {
-  readonly subject: Subject
-  readonly kind: 'introspection' | 'grant'
-  readonly cutAtMs: number | undefined
-  readonly beganAtMs: number
-  readonly status: number
-  readonly good: boolean
-}
-
-const atOnce = 8
-/** Per kind and subject, begun once the cut is answered. */
-const askedAfter = 2
 
 describe.each(backends())('promise 2, with workers and jobs on $name', ({ start }) => {
   let world: World
@@ -47,7 +27,7 @@ describe.each(backends())('promise 2, with workers and jobs on $name', ({ start 
     await world.admins[0]!.waitUntilConverged()
     const subjects = people.map(({ id, token }) => ({
       userId: id,
-      token,
+      tokens: [token],
       cut: (process: number) =>
         world.scims[process]!.send('PATCH', `/Users/${id}`, patch({ op: 'replace', value: { active: false } })),
     }))
@@ -74,7 +54,7 @@ describe('promise 2, with no worker at all', () => {
       world,
       people.map(({ id, token }) => ({
         userId: id,
-        token,
+        tokens: [token],
         cut: (process) =>
           world.scims[process]!.send('PATCH', `/Users/${id}`, patch({ op: 'Replace', path: 'active', value: 'False' })),
       })),
@@ -89,7 +69,7 @@ describe('promise 2, with no worker at all', () => {
       world,
       people.map(({ id, token, group }) => ({
         userId: id,
-        token,
+        tokens: [token],
         cut: (process) =>
           world.scims[process]!.send(
             'PATCH',
@@ -106,7 +86,7 @@ describe('promise 2, with no worker at all', () => {
       world,
       people.map(({ id, token }) => ({
         userId: id,
-        token,
+        tokens: [token],
         cut: (process) => world.scims[process]!.send('DELETE', `/Users/${id}`),
       })),
     )
@@ -116,7 +96,7 @@ describe('promise 2, with no worker at all', () => {
     const people = await world.hire('cut', 80)
     const subjects = people.map(({ id, token }) => ({
       userId: id,
-      token,
+      tokens: [token],
       cut: (process: number) => world.admins[process]!.send('POST', `/users/${id}/cut`),
     }))
     // The user stays entitled, so a grant issued now is good again; one issued before is not.
@@ -193,6 +173,11 @@ function patch(...operations: unknown[]) {
   return { schemas: ['urn:ietf:params:scim:api:messages:2.0:PatchOp'], Operations: operations }
 }
 
+/** With a good grant. */
+interface Person extends Subject {
+  readonly userId: string
+}
+
 interface Rule {
   readonly id: string
   readonly body: Record<string, unknown>
@@ -251,7 +236,7 @@ async function startWorld(backend: RunningBackend) {
       count: number,
       cutOf: (group: Group) => Subject['cut'],
       { nested = false } = {},
-    ): Promise<Subject[]> {
+    ): Promise<Person[]> {
       return inLanes(count, async (index) => {
         const name = `${prefix}-${index}`
         const person = await hireOne(name)
@@ -259,7 +244,7 @@ async function startWorld(backend: RunningBackend) {
         const outer = nested ? (await okta.createGroup(name, [group])).id : group
         const rule = await ruleFor(name, name)
         await grantTo(person)
-        return { userId: person.id, token: person.token, cut: cutOf({ name, group, outer, rule }) }
+        return { userId: person.id, tokens: [person.token], cut: cutOf({ name, group, outer, rule }) }
       })
     },
     async stop() {
@@ -275,77 +260,17 @@ function record(admin: AdminClient, userId: string, fields: Record<string, unkno
   return admin.grant({ directory: 'acme', user: { id: userId }, server: 'linear', scopes: ['read'], ...fields })
 }
 
-/**
- * Cuts everybody, several at once and through all processes in turn, while the gate is asked about each of them through
- * all processes: before, across and after the cut. In the end everybody is asked about once more, everywhere.
- */
-async function expectNothingGoodAfter(
-  world: World,
-  subjects: readonly Subject[],
-  grantFields: Record<string, unknown> = {},
-) {
-  const cutAtMs = new Map<Subject, number>()
-  const asked: Asked[] = []
+/** The gate, asked by introspection and by the recording of grants. `fields` are those of every grant that is recorded. */
+async function expectNothingGoodAfter(world: World, subjects: readonly Person[], fields: Record<string, unknown> = {}) {
   let jtis = 0
-
-  const ask = async (subject: Subject, kind: Asked['kind'], process: number): Promise<void> => {
-    const cut = cutAtMs.get(subject)
-    const beganAtMs = performance.now()
-    const admin = world.admins[process]!
-    if (kind === 'introspection') {
-      const { active } = await admin.introspect(subject.token)
-      asked.push({ subject, kind, cutAtMs: cut, beganAtMs, status: 200, good: active })
-    } else {
-      const { status } = await record(admin, subject.userId, {
-        jti: `jti-of-${subject.userId}-${jtis++}`,
-        ...grantFields,
-      })
-      asked.push({ subject, kind, cutAtMs: cut, beganAtMs, status, good: status < 300 })
-    }
-  }
-  /** Asks without a pause from before the cut until enough was asked after it. */
-  const hammer = async (subject: Subject, kind: Asked['kind'], offset: number): Promise<void> => {
-    for (let after = 0, turn = offset; after < askedAfter; turn++) {
-      if (cutAtMs.has(subject)) after++
-      await ask(subject, kind, turn % world.admins.length)
-    }
-  }
-
-  await inLanes(subjects.length, async (index) => {
-    const subject = subjects[index]!
-    await ask(subject, 'introspection', index % world.admins.length)
-    const hammering = [hammer(subject, 'introspection', index), hammer(subject, 'grant', index + 1)]
-    const answer = await subject.cut(index % world.admins.length)
-    cutAtMs.set(subject, performance.now())
-    expect(answer.status).toBeLessThan(300)
-    await Promise.all(hammering)
+  await race(subjects, {
+    processes: world.admins.length,
+    introspect: async (token, process) => (await world.admins[process]!.introspect(token)).active,
+    async issue({ userId }, process) {
+      const jti = `jti-of-${userId}-${jtis++}`
+      const { status } = await record(world.admins[process]!, userId, { jti, ...fields })
+      return { good: status < 300, answer: status }
+    },
+    refusal: 403,
   })
-  await inLanes(subjects.length, async (index) => {
-    for (const process of world.admins.keys()) await ask(subjects[index]!, 'introspection', process)
-  })
-
-  const after = asked.filter((each) => each.cutAtMs !== undefined && each.beganAtMs > each.cutAtMs)
-  const before = asked.filter((each) => each.cutAtMs === undefined)
-  expect(after.filter(({ good }) => good)).toEqual([])
-  // A refusal is the gate's, not an accident; and the race was one: everything was good until it was not.
-  expect(new Set(after.filter(({ kind }) => kind === 'grant').map(({ status }) => status))).toEqual(new Set([403]))
-  expect(after.length).toBeGreaterThanOrEqual(subjects.length * (2 * askedAfter + world.admins.length))
-  expect(before.filter(({ good, kind }) => good && kind === 'introspection').length).toBeGreaterThanOrEqual(
-    subjects.length,
-  )
-  expect(before.filter(({ good, kind }) => good && kind === 'grant').length).toBeGreaterThan(0)
-}
-
-/** `work` for 0 … count-1, several at once. */
-async function inLanes<T>(count: number, work: (index: number) => Promise<T>): Promise<T[]> {
-  const results: T[] = []
-  let next = 0
-  const lane = async () => {
-    while (next < count) {
-      const index = next++
-      results[index] = await work(index)
-    }
-  }
-  await Promise.all(Array.from({ length: atOnce }, lane))
-  return results
 }
