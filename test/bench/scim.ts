@@ -167,15 +167,11 @@ async function compareGroups([tenure, scimmy]: readonly [Side, Side]) {
       membersLost: { tenure: await groups[ours]!.lost(), scimmy: await groups[theirs]!.lost() },
     }
   }
-  const flatness = (name: string) =>
-    ratio(figures[`${name} ${groupSizes.at(-1)}`]!.perSecond, figures[`${name} ${groupSizes[0]}`]!.perSecond)
-  return {
-    ...compared,
-    'group PATCH, requests a second at 50000 by those at 10': {
-      tenure: flatness('tenure'),
-      scimmy: flatness('scimmy'),
-    },
+  const flatness = (name: string) => {
+    const [small, large] = [figures[`${name} ${groupSizes[0]}`]!, figures[`${name} ${groupSizes.at(-1)}`]!]
+    return { perSecond: ratio(large.perSecond, small.perSecond), p50Ms: ratio(large.p50Ms, small.p50Ms) }
   }
+  return { ...compared, 'group PATCH, 50000 by 10 members': { tenure: flatness('tenure'), scimmy: flatness('scimmy') } }
 }
 
 async function membership(subject: Subject, people: readonly string[], size: number) {

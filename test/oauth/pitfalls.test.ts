@@ -60,7 +60,7 @@ describe('pitfalls of an authorization server (§7)', () => {
     expect(lines()).toMatchObject([
       { path: metadata, status: 200 },
       { path: keys, status: 200 },
-      { ...token, status: 401, error: 'invalid_client', reason: 'client_unknown' },
+      { ...token, status: 401, error: 'invalid_client', reason: expect.stringMatching(/^client_/) },
       { ...token, status: 400, error: 'invalid_grant', reason: 'malformed', client: 'claude' },
       { ...token, status: 200, client: 'claude', issuer: world.idp.issuer, userId: ada.id, serverId: 'linear' },
       { path: '/oauth2/introspect', status: 200, serverId: 'linear', grantId: granted, active: true },
@@ -178,7 +178,7 @@ describe('pitfalls of an authorization server (§7)', () => {
       expect((await world.redeem(await world.mint(person), { scope })).body.scope).toBe(granted)
   })
 
-  it('§7.22, §7.24: after a cut the second, silent attempt of a client is refused like the first', async () => {
+  it('§7.22: after a cut the second, silent attempt of a client is refused like the first', async () => {
     const person = await world.engineer()
     await world.redeem(await world.mint(person))
     await world.okta.setActive(person.id, false)
@@ -193,10 +193,10 @@ describe('pitfalls of an authorization server (§7)', () => {
     await world.redeem(await world.mint(person))
     await world.okta.setActive(person.id, false)
     const written = async () => {
-      const tables = ['access_grant', 'assertion_use', 'ledger', 'lifecycle_event']
-      return Promise.all(
-        tables.map(async (name) => (await world.owner.query(`select count(*)::int as n from ${name}`)).rows[0].n),
-      )
+      const counts = ['access_grant', 'assertion_use', 'ledger_entry', 'lifecycle_event', 'delivery']
+        .map((table) => `(select count(*)::int from ${table}) as ${table}`)
+        .join()
+      return (await world.owner.query(`select ${counts}`)).rows[0]
     }
     const [before, at] = [await written(), world.tenure.log.length]
     for (let n = 0; n < 5; n++) {

@@ -66,10 +66,10 @@ describe('§7.17: a public address that leads somewhere else is told at the star
 
   it.each([
     ['a refusal', { status: 502 }, 'It answered 502'],
-    ['a redirect, which is not followed', { status: 301, location: '/elsewhere' }, 'It answered 301'],
+    ['a redirect', { status: 301, location: '/elsewhere' }, 'It answered 301'],
     ['a page', { status: 200, body: '<html>' }, 'What it answered is no metadata'],
     ['metadata that name nobody', { json: {} }, 'What it answered is no metadata'],
-  ] as const)('warns of %s with the reason', async (_what, page, reason) => {
+  ] as const)('tells the reason where it meets %s', async (_what, page, reason) => {
     web.put(place, page)
     const tenure = await start({ PUBLIC_URL: web.url })
     expect(await finding(tenure)).toMatchObject({ msg: 'public_url.unreachable', level: warn, reason })

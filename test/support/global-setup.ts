@@ -60,7 +60,11 @@ export default async function setup(project: TestProject): Promise<() => Promise
     }
   }
   try {
-    database = await startEmbedded({ home, log: createLogger({ level: 'warn' }) })
+    const open = () => startEmbedded({ home, log: createLogger({ level: 'warn' }) })
+    database = await open()
+    await makeRoom((await describeServer(home, database)).adminUrl)
+    await database.stop()
+    database = await open()
     const server = await describeServer(home, database)
     await createTemplate(server)
     project.provide('postgres', server)
@@ -82,6 +86,17 @@ async function describeServer(home: string, { ownerUrl, url }: { ownerUrl: strin
   adminUrl.password = state!.passwords.superuser
   adminUrl.pathname = '/postgres'
   return { adminUrl: adminUrl.href, ownerUrl, url, template }
+}
+
+/** Two files at once, each with three processes that may open 36 connections. Takes effect at the next start. */
+async function makeRoom(adminUrl: string): Promise<void> {
+  const admin = new pg.Client({ connectionString: adminUrl })
+  await admin.connect()
+  try {
+    await admin.query('alter system set max_connections = 300')
+  } finally {
+    await admin.end()
+  }
 }
 
 async function createTemplate({ adminUrl, ownerUrl }: TestServer): Promise<void> {
