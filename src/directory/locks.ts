@@ -4,8 +4,8 @@ import { prepared } from '../db/prepared.ts'
 import { isAmong, isOf } from './by-key.ts'
 
 /**
- * The order in which locks are taken, everywhere: the directory's membership lock, groups by id, users by id,
- * entitlements, deliveries, grants. Each lock is a statement of its own, and what it protects is read by a later one:
+ * The order in which locks are taken, everywhere: an MCP client's row, the directory's membership lock, groups by id,
+ * users by id, entitlements, deliveries, grants. Each lock is a statement of its own, and what it protects is read by a later one:
  * in READ COMMITTED a row that was waited for is read anew, and nothing joined to it is.
  */
 
