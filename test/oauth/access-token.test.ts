@@ -88,10 +88,13 @@ describe('a JWT access token (RFC 9068)', () => {
 
 describe('§7.4, §7.35: the first use of a grant', () => {
   it('is when its server first asks about it, not its issue, nor an operator who looks', async () => {
-    const person = await world.engineer()
-    const token = await tokenAt('linear', person)
+    const [person, other] = [await world.engineer(), await world.engineer()]
+    const [token, later] = [await tokenAt('linear', person), await tokenAt('linear', other)]
     expect((await grantOf(person)).usedAt).toBeNull()
     await world.admin.introspect(token)
+    // Uses are noted beside the answer: what came after it has been, so it would have been too.
+    await world.asLinear.introspect(later)
+    await waitFor(async () => (await grantOf(other)).usedAt, { what: 'the use of another to be noted' })
     expect((await grantOf(person)).usedAt).toBeNull()
     await world.asLinear.introspect(token)
     const usedAt = await waitFor(async () => (await grantOf(person)).usedAt, { what: 'the use to be noted' })
