@@ -95,7 +95,13 @@ describe.each(backends())('promise 4: restarting Postgres loses nothing, with jo
       ]),
     )
     expect(kinds(ofIntrospection)).toEqual(
-      new Set([JSON.stringify([503, 'application/json; charset=utf-8', { error: 'temporarily_unavailable' }])]),
+      new Set([
+        JSON.stringify([
+          503,
+          'application/json; charset=utf-8',
+          { error: 'temporarily_unavailable', error_description: 'Try again in 1 s' },
+        ]),
+      ]),
     )
 
     // A send whose settlement was cut off comes back after its lease.
