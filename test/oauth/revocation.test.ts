@@ -82,7 +82,7 @@ describe('revocation (RFC 7009 §2)', () => {
 
   it('of a token that nobody knows is as good as done, whatever the hint', async () => {
     for (const token_type_hint of ['access_token', 'refresh_token', 'nonsense'])
-      expect(await revoke({ token: 'unknown', token_type_hint }, world.claude)).toMatchObject({ status: 200 })
+      expect(await revoke({ token: 'tnr_at_of-nobody', token_type_hint }, world.claude)).toMatchObject({ status: 200 })
   })
 
   it("refuses another client's token, and leaves it good", async () => {

@@ -90,7 +90,7 @@ function readSecrets(folder: string): Known[] {
       if (line === '') continue
       const read = JSON.parse(line) as RecordedSecret
       if (read.innocent) innocent.add(read.value)
-      if (read.innocent || read.value.length < shortestNeedle) continue
+      if (read.innocent || read.value.length < shortestNeedle || isOneLetter(read.value)) continue
       const before = secrets.get(read.value)
       const secret = before ?? {
         value: read.value,
@@ -106,6 +106,11 @@ function readSecrets(folder: string): Known[] {
     }
   }
   return [...secrets.values()].filter(({ value }) => !innocent.has(value))
+}
+
+/** Made up to be long: nobody's secret, and found at every place of a text that was made up to be longer. */
+function isOneLetter(value: string): boolean {
+  return value === value[0]!.repeat(value.length)
 }
 
 function whyWrong(secret: Known, form: Form, outputId: string): string | undefined {
