@@ -2,8 +2,6 @@ import { createHash } from 'node:crypto'
 import type { JWTPayload } from 'jose'
 import type { Database } from '../db/pool.ts'
 import type { Issuers, TrustedIssuer } from '../trust/issuers.ts'
-import { type KeySets, UnknownKey } from '../trust/key-sets.ts'
-import { invalidGrant } from './errors.ts'
 import {
   audienceOf,
   isJti,
@@ -13,7 +11,9 @@ import {
   rememberedSeconds,
   skewSeconds,
   verifySignature,
-} from './jwt.ts'
+} from '../trust/jwt.ts'
+import { type KeySets, UnknownKey } from '../trust/key-sets.ts'
+import { invalidGrant } from './errors.ts'
 import { parseScopes } from './scopes.ts'
 
 /** An ID-JAG (draft-ietf-oauth-identity-assertion-authz-grant) that holds, as far as it can be told without the rows. */

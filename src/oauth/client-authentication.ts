@@ -4,10 +4,6 @@ import type { Database } from '../db/pool.ts'
 import { basicReadingsOf } from '../http/credentials.ts'
 import { knownAlgorithms } from '../trust/algorithms.ts'
 import type { Clients, McpClient } from '../trust/clients.ts'
-import { type KeySets, UnknownKey } from '../trust/key-sets.ts'
-import { hashOf } from './assertion.ts'
-import { invalidClient, invalidRequest } from './errors.ts'
-import type { Form } from './form.ts'
 import {
   audienceOf,
   isJti,
@@ -17,7 +13,11 @@ import {
   rememberedSeconds,
   skewSeconds,
   verifySignature,
-} from './jwt.ts'
+} from '../trust/jwt.ts'
+import { type KeySets, UnknownKey } from '../trust/key-sets.ts'
+import { hashOf } from './assertion.ts'
+import { invalidClient, invalidRequest } from './errors.ts'
+import type { Form } from './form.ts'
 
 const assertionType = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer'
 /** A client signs one for each request; one that lives for longer would have to be remembered for longer, and so fill the table. */

@@ -1,6 +1,6 @@
+import { isTime, skewSeconds } from '../trust/jwt.ts'
 import type { IdJag } from './assertion.ts'
 import { OAuthError } from './errors.ts'
-import { isTime, skewSeconds } from './jwt.ts'
 
 /**
  * Whether the person signed in recently and strongly enough for this issuer. Asked of those alone who would get a token

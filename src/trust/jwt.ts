@@ -6,7 +6,7 @@ import {
   type JWSHeaderParameters,
   type JWTPayload,
 } from 'jose'
-import type { KeySets } from '../trust/key-sets.ts'
+import type { KeySets } from './key-sets.ts'
 
 /** Clocks of others may be off by as much. */
 export const skewSeconds = 60
