@@ -1,7 +1,7 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 
 /** Ids carry their kind, so that one pasted into the wrong field is seen to be wrong. SCIM resources have bare UUIDs. */
-export type IdKind = 'evt' | 'grt' | 'dlv' | 'con' | 'tok' | 'att' | 'srv' | 'sec' | 'key' | 'act'
+export type IdKind = 'evt' | 'grt' | 'dlv' | 'con' | 'tok' | 'att' | 'srv' | 'sec' | 'key' | 'act' | 'inb'
 
 /** Time-ordered within its kind, to the millisecond: rows made together lie together. Only `A–Z a–z 0–9 - _`. */
 export function newId(kind: IdKind): string {

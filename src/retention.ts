@@ -7,6 +7,8 @@ export interface Retention {
   readonly attempt: number | undefined
   /** Lifecycle events. Each cut stands in the ledger. */
   readonly lifecycle_event: number | undefined
+  /** What event channels told. One that is sent again later counts as new: no sender tries for so long. */
+  readonly inbound_event: number | undefined
   /** Grants, from when they were closed or expired. */
   readonly access_grant: number | undefined
   /** Deleted users with all that names them, once every server has heard. */
@@ -20,11 +22,15 @@ export interface Retention {
 export const defaultRetention: Retention = {
   attempt: 90,
   lifecycle_event: 730,
+  inbound_event: 90,
   access_grant: 730,
   tombstone: 730,
   admin_action: 730,
   credential: 30,
 }
+
+/** An event may wait for its user for 7 days, and its transmitter may send it again until then. */
+const leastInbound = 8
 
 /**
  * Reads `attempt=30 tombstone=forever`: what is not named keeps its default.
@@ -41,6 +47,10 @@ export function parseRetention(text: string): Retention {
         throw new RangeError(`"${name}" is none of ${Object.keys(defaultRetention).join(', ')}`)
       if (value === 'forever') return [name, undefined] as const
       if (!/^[1-9]\d{0,4}$/.test(value ?? '')) throw new RangeError(`${name} must be a number of days, or forever`)
+      if (name === 'inbound_event' && Number(value) < leastInbound)
+        throw new RangeError(
+          `inbound_event must be ${leastInbound} days or more: senders repeat themselves for that long`,
+        )
       return [name, Number(value)] as const
     })
   return { ...defaultRetention, ...Object.fromEntries(given) }

@@ -30,6 +30,11 @@ export interface Tables {
   mcp_client: McpClientTable
   mcp_client_secret: McpClientSecretTable
   signing_key: SigningKeyTable
+  channel: ChannelTable
+  channel_secret: ChannelSecretTable
+  channel_refusal: ChannelRefusalTable
+  inbound_event: InboundEventTable
+  identity_link: IdentityLinkTable
 }
 
 type Json = Record<string, unknown>
@@ -118,8 +123,10 @@ export interface UserStateTable {
   converge_attempts: Generated<number>
   converge_error: string | null
   converge_failed_at: Timestamp | null
-  hold_source: string | null
+  hold_source: EventSource | null
   hold_at: Timestamp | null
+  /** Of the last SCIM write that itself states `active: true`. */
+  stated_active_at: Timestamp | null
 }
 
 export type EventKind = 'joined' | 'changed' | 'left' | 'suspended' | 'resumed' | 'sessions_revoked'
@@ -372,4 +379,75 @@ export interface SigningKeyTable {
   created_at: GeneratedTimestamp
   signs_from: Timestamp
   published_until: Timestamp | null
+}
+
+export type ChannelKind = 'okta' | 'ssf' | 'graph' | 'google' | 'ping' | 'global-token-revocation'
+
+export interface ChannelTable {
+  directory_id: string
+  kind: ChannelKind
+  config: JSONColumnType<Json>
+  state: JSONColumnType<Json>
+  created_at: GeneratedTimestamp
+  changed_at: GeneratedTimestamp
+  /** Null: nothing is asked of the sender. */
+  work_due_at: Timestamp | null
+  work_leased_until: Timestamp | null
+  work_lease: string | null
+  worked_at: Timestamp | null
+  work_error: string | null
+  work_failing_since: Timestamp | null
+}
+
+export interface ChannelSecretTable {
+  id: string
+  directory_id: string
+  channel_kind: ChannelKind
+  purpose: 'inbound' | 'outbound'
+  place: number
+  secret_hash: Buffer | null
+  sealed: string | null
+  sealed_under: string | null
+  created_at: GeneratedTimestamp
+  last_used_at: Timestamp | null
+}
+
+export interface ChannelRefusalTable {
+  directory_id: string
+  channel_kind: ChannelKind
+  reason: string
+  count: number
+  first_at: GeneratedTimestamp
+  last_at: GeneratedTimestamp
+}
+
+export interface InboundEventTable {
+  id: string
+  seq: GeneratedAlways<number>
+  directory_id: string
+  channel_kind: ChannelKind
+  dedupe_hash: Buffer
+  type: string
+  kind: SignalKind
+  occurred_at: Timestamp | null
+  received_at: GeneratedTimestamp
+  effect: SignalEffect
+  user_id: string | null
+  /** The lifecycle event that it became, or that it confirms. */
+  event_id: string | null
+  subject: JSONColumnType<Json[]> | null
+  waits_until: Timestamp | null
+  ask_due_at: Timestamp | null
+  detail: JSONColumnType<Json>
+}
+
+export type SignalKind = 'left' | 'suspended' | 'sessions_revoked' | 'enabled' | 'changed' | 'noted'
+export type SignalEffect = 'cut' | 'confirmed' | 'overtaken' | 'recorded' | 'waiting' | 'unmatched' | 'ambiguous'
+
+export interface IdentityLinkTable {
+  directory_id: string
+  issuer: string
+  subject: string
+  user_id: string
+  first_seen_at: GeneratedTimestamp
 }

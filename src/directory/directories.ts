@@ -134,8 +134,8 @@ export function createDirectories({ db, hintUser }: { db: Database; hintUser: Hi
     },
 
     /**
-     * Everyone in it has left, in one transaction: from its commit on nobody of it holds anything. Its tokens, rules
-     * and issuers go with it, its people and groups when the last server has heard (src/housekeeping/leaving.ts).
+     * Everyone in it has left, in one transaction: from its commit on nobody of it holds anything. Its tokens, rules,
+     * issuers and event channels go with it, its people and groups when the last server has heard (src/housekeeping/leaving.ts).
      *
      * @returns how many have left
      * @throws NotFound
@@ -151,6 +151,7 @@ export function createDirectories({ db, hintUser }: { db: Database; hintUser: Hi
         await trx.deleteFrom('directory_token').where('directory_id', '=', id).execute()
         await trx.deleteFrom('rule').where('directory_id', '=', id).execute()
         await trx.deleteFrom('trusted_issuer').where('directory_id', '=', id).execute()
+        await trx.deleteFrom('channel').where('directory_id', '=', id).execute()
         await sql`
           update scim_user set deleted_at = clock_timestamp(), active = false
           where directory_id = ${id} and deleted_at is null`.execute(trx)

@@ -3,6 +3,7 @@ import type { Executor } from '../db/pool.ts'
 import { prepared } from '../db/prepared.ts'
 import { fold } from '../fold.ts'
 import type { SubjectAttribute } from '../lifecycle/linking.ts'
+import { isOf } from './by-key.ts'
 
 /**
  * The ids of the living users whom a `sub` names, as an identity provider states it: none, one, or two for any more. An
@@ -13,10 +14,12 @@ export async function findSubject(
   directoryId: string,
   attribute: SubjectAttribute,
   sub: string,
+  { mustBeActive = false } = {},
 ): Promise<string[]> {
   const { rows } = await sql<{ id: string }>`${prepared}
     select id from scim_user
-    where directory_id = ${directoryId} and deleted_at is null and ${named(attribute, sub)} limit 2`.execute(executor)
+    where ${named(attribute, sub)} and ${isOf(directoryId, 'scim_user')} and deleted_at is null
+      ${mustBeActive ? sql`and active` : sql``} limit 2`.execute(executor)
   return rows.map(({ id }) => id)
 }
 

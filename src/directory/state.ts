@@ -18,6 +18,8 @@ export interface Touch {
   readonly kind: EventKind
   /** Raises the epoch: every grant issued before is void from this commit on. */
   readonly cut: boolean
+  /** Whoever is cut holds nothing from then on until SCIM speaks: only with `cut`. */
+  readonly hold?: boolean
   /** Something may be lost: the urgent lane at both hops. */
   readonly urgent: boolean
   /** Ids only: the operation, the group. */
@@ -32,14 +34,16 @@ const graceSeconds = 5
  * writer of `user_state` besides converge's marks.
  *
  * The caller holds the users' locks, so `clock_timestamp()` is later than anything done to them before.
+ *
+ * @returns the ids of the lifecycle events, in the order of `userIds`
  */
 export async function touchUsers(
   trx: Transaction,
   userIds: readonly string[],
   touch: Touch,
   cause: Cause,
-): Promise<void> {
-  if (userIds.length === 0) return
+): Promise<string[]> {
+  if (userIds.length === 0) return []
   const events = userIds.map(() => newId('evt'))
   const given =
     userIds.length === 1
@@ -49,7 +53,7 @@ export async function touchUsers(
     with touched as (
       update user_state s set
         version = s.version + 1,
-        ${raiseEpoch(touch.cut)}
+        ${raiseEpoch(touch.cut)} ${beginHold(touch.hold ?? false, cause)}
         urgent = s.urgent or ${touch.urgent},
         behind_since = coalesce(s.behind_since, clock_timestamp()),
         converge_due_at = least(s.converge_due_at, clock_timestamp() + make_interval(secs => ${graceSeconds}))
@@ -66,10 +70,15 @@ export async function touchUsers(
     )
     insert into ledger_entry (kind, directory_id, user_id, event_id, epoch, recorded_at)
     select 'cut', directory_id, user_id, event_id, epoch, not_before from touched where ${touch.cut}`.execute(trx)
+  return events
 }
 
 function raiseEpoch(cut: boolean): RawBuilder<unknown> {
   return cut ? sql`epoch = s.epoch + 1, not_before = clock_timestamp(),` : sql``
+}
+
+function beginHold(hold: boolean, { source }: Cause): RawBuilder<unknown> {
+  return hold ? sql`hold_source = ${source}, hold_at = clock_timestamp(),` : sql``
 }
 
 /** The event as it is kept: operation, actor and request beside what the caller gave. */

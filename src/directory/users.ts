@@ -152,21 +152,22 @@ export function createUsers({ db, hintUser }: { db: Database; hintUser: HintUser
           with gone as (delete from group_user where user_id = ${id} returning group_id),
                bumped as (update scim_group set version = version + 1, last_modified = clock_timestamp() where id in (select group_id from gone))
           update scim_user set deleted_at = clock_timestamp(), active = false where id = ${id}`.execute(trx)
-        await touchUsers(trx, [id], { kind: 'left', cut: true, urgent: true, detail: { operation: 'DELETE' } }, cause)
+        const cut = !(await isHeld(trx, id))
+        await touchUsers(trx, [id], { kind: 'left', cut, urgent: true, detail: { operation: 'DELETE' } }, cause)
       })
       hintUser(id, 'urgent', cause)
     },
 
     /** Emergency: voids every grant now and has every server told, without touching what the identity provider said. */
     async cut(id: string, cause: Cause): Promise<void> {
-      await onUser(id, (trx) =>
-        touchUsers(
+      await onUser(id, async (trx) => {
+        await touchUsers(
           trx,
           [id],
           { kind: 'sessions_revoked', cut: true, urgent: true, detail: { operation: 'cut' } },
           cause,
-        ),
-      )
+        )
+      })
       hintUser(id, 'urgent', cause)
     },
 
@@ -338,8 +339,9 @@ async function insertUser(
       from directory d where d.id = ${directoryId} and d.deleted_at is null
       returning created_at
     ), state as (
-      insert into user_state (user_id, directory_id, converge_due_at)
-      select ${id}::uuid, ${directoryId}::text, clock_timestamp() + interval '5 seconds' from inserted
+      insert into user_state (user_id, directory_id, converge_due_at, stated_active_at)
+      select ${id}::uuid, ${directoryId}::text, clock_timestamp() + interval '5 seconds',
+        case when ${document.active === true}::boolean then clock_timestamp() end from inserted
     ), event as (
       insert into lifecycle_event (id, directory_id, user_id, kind, source, occurred_at, detail)
       select ${newId('evt')}::text, ${directoryId}::text, ${id}::uuid, ${kind}::text, ${cause.source}::text,
@@ -359,14 +361,16 @@ async function changeLocked(
   operation: string,
 ): Promise<{ user: UserRecord; lane?: Lane }> {
   const { document } = change
-  const ended = change.statesActive === true && (await endHold(trx, current.id))
+  const ended = change.statesActive === true && (await endHold(trx, current.id, { isStated: true }))
   const changed = !isDeepStrictEqual(document, current.document)
   if (!changed && !ended) return { user: current }
 
   const wasActive = current.document.active !== false
   const isActive = document.active !== false
-  const cut = wasActive && !isActive
-  const kind = cut ? 'left' : ended || (!wasActive && isActive) ? 'resumed' : 'changed'
+  const leaves = wasActive && !isActive
+  // Whoever is held was cut when the hold began, and has had nothing since.
+  const cut = leaves && !(await isHeld(trx, current.id))
+  const kind = leaves ? 'left' : ended || (!wasActive && isActive) ? 'resumed' : 'changed'
   const { rows } = await sql<{ version: number; last_modified: Date }>`${prepared}
     update scim_user set
       user_name_key = ${keyOf(document)}, external_id = ${externalIdOf(document)}, active = ${isActive},
@@ -374,19 +378,32 @@ async function changeLocked(
       version = version + 1, last_modified = clock_timestamp()
     where id = ${current.id} and ${changed}
     returning version, last_modified`.execute(trx)
-  await touchUsers(trx, [current.id], { kind, cut, urgent: cut, detail: { operation } }, cause)
+  await touchUsers(trx, [current.id], { kind, cut, urgent: leaves, detail: { operation } }, cause)
   const user = rows[0]
     ? { ...current, document, version: rows[0].version, lastModified: rows[0].last_modified }
     : current
-  return { user, lane: cut ? 'urgent' : 'normal' }
+  return { user, lane: leaves ? 'urgent' : 'normal' }
 }
 
-async function endHold(trx: Transaction, userId: string): Promise<boolean> {
-  const { numAffectedRows } = await sql`
-    update user_state set hold_source = null, hold_at = null where user_id = ${userId} and hold_at is not null`.execute(
-    trx,
-  )
-  return (numAffectedRows ?? 0n) > 0n
+/**
+ * `isStated`: a SCIM write itself states `active: true`, which is dated whether anything is held or not. The caller
+ * holds the user's lock.
+ *
+ * @returns whether there was a hold
+ */
+export async function endHold(trx: Transaction, userId: string, { isStated = false } = {}): Promise<boolean> {
+  const { rows } = await sql<{ held: boolean }>`${prepared}
+    update user_state s set hold_source = null, hold_at = null,
+      stated_active_at = case when ${isStated}::boolean then clock_timestamp() else s.stated_active_at end
+    from (select hold_at is not null as held from user_state where user_id = ${userId}::uuid) before
+    where s.user_id = ${userId}::uuid and (before.held or ${isStated}::boolean)
+    returning before.held`.execute(trx)
+  return rows[0]?.held ?? false
+}
+
+async function isHeld(trx: Transaction, userId: string): Promise<boolean> {
+  const { rows } = await sql`select 1 from user_state where user_id = ${userId} and hold_at is not null`.execute(trx)
+  return rows.length > 0
 }
 
 function keyOf(document: Document): string {

@@ -27,6 +27,7 @@ export async function expire(db: Database, retention: Retention): Promise<Record
   }
   await take('attempt', retention.attempt, sql`started_at`)
   await take('lifecycle_event', retention.lifecycle_event, sql`recorded_at`)
+  await take('inbound_event', retention.inbound_event, sql`received_at`)
   await take('access_grant', retention.access_grant, sql`least(closed_at, expires_at)`, { unless: isUntold })
   await take('admin_action', retention.admin_action, sql`started_at`)
   await take('admin_key', retention.credential, sql`expires_at`)

@@ -20,8 +20,10 @@ export async function purgeLeft(
 ): Promise<number> {
   const until = performance.now() + turnMs
   let users = 0
-  for (const directoryId of await directoriesToldEverywhere(db))
+  for (const directoryId of await directoriesToldEverywhere(db)) {
+    await inBatches(until, () => forgetEvents(db, directoryId))
     users += await inBatches(until, () => purgeDirectory(db, directoryId))
+  }
   if (tombstoneDays !== undefined) users += await inBatches(until, () => purgeTombstones(db, tombstoneDays))
   for (const serverId of await serversToldOut(db)) await purgeServer(db, serverId)
   await forgetOrphans(db)
@@ -50,6 +52,14 @@ async function directoriesToldEverywhere(db: Database): Promise<string[]> {
   return rows.map(({ id }) => id)
 }
 
+/** What its channels told: as many as there were events in months. */
+async function forgetEvents(db: Database, directoryId: string): Promise<number> {
+  const { numAffectedRows } = await sql`
+    delete from inbound_event where id in (
+      select id from inbound_event where directory_id = ${directoryId} limit ${batch})`.execute(db)
+  return Number(numAffectedRows)
+}
+
 async function purgeDirectory(db: Database, directoryId: string): Promise<number> {
   return transaction(db, async (trx) => {
     const { rows } = await sql<{ id: string }>`
@@ -64,7 +74,8 @@ async function purgeDirectory(db: Database, directoryId: string): Promise<number
         trx,
       )
       await sql`delete from scim_group where directory_id = ${directoryId}`.execute(trx)
-      await sql`delete from unknown_attribute where directory_id = ${directoryId}`.execute(trx)
+      for (const table of ['unknown_attribute', 'inbound_event', 'channel'])
+        await sql`delete from ${sql.table(table)} where directory_id = ${directoryId}`.execute(trx)
       await sql`update directory set purged_at = clock_timestamp(), name = id where id = ${directoryId}`.execute(trx)
     }
     return rows.length
@@ -93,7 +104,20 @@ async function forgetUsers(trx: Transaction, ids: readonly string[]): Promise<vo
   await sql`delete from attempt where delivery_id in (select id from delivery where user_id = any(${ids}::uuid[]))`.execute(
     trx,
   )
-  for (const table of ['delivery', 'entitlement', 'access_grant', 'lifecycle_event', 'group_user', 'user_state']) {
+  // That an event has been told stays, or it would count again; whom it was about does not.
+  await sql`
+    update inbound_event set user_id = null, detail = '{}', ask_due_at = null where user_id = any(${ids}::uuid[])`.execute(
+    trx,
+  )
+  for (const table of [
+    'delivery',
+    'entitlement',
+    'access_grant',
+    'identity_link',
+    'lifecycle_event',
+    'group_user',
+    'user_state',
+  ]) {
     await sql`delete from ${sql.table(table)} where user_id = any(${ids}::uuid[])`.execute(trx)
   }
   await sql`delete from scim_user where id = any(${ids}::uuid[])`.execute(trx)

@@ -23,6 +23,7 @@ export async function reseal(db: Database, sealer: Sealer): Promise<number> {
 const sealedTables = [
   { name: 'connector_secret', key: 'id' },
   { name: 'signing_key', key: 'kid' },
+  { name: 'channel_secret', key: 'id' },
 ] as const
 
 type SealedTable = (typeof sealedTables)[number]
@@ -62,7 +63,7 @@ async function sealAnew(sealer: Sealer, sealed: string): Promise<string | undefi
  * this key. When that is none, every other key can be dropped.
  */
 export async function countSealed(db: Database, kid: string): Promise<{ sealed: number; underOlderKeys: number }> {
-  const each = sealedTables.map(({ name }) => sql`select sealed_under from ${sql.table(name)}`)
+  const each = sealedTables.map(({ name }) => sql`select sealed_under from ${sql.table(name)} where sealed is not null`)
   const { rows } = await sql<{ sealed: number; underOlderKeys: number }>`
     select count(*) as sealed, count(*) filter (where sealed_under <> ${kid}) as "underOlderKeys"
     from (${sql.join(each, sql` union all `)}) stored`.execute(db)

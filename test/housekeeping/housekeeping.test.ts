@@ -57,12 +57,17 @@ describe('TENURE_RETENTION', () => {
     expect(parseRetention('')).toEqual(defaultRetention)
   })
 
-  it.each(['ledger_entry=10', 'attempt', 'attempt=0', 'attempt=-1', 'attempt=soon', 'constructor=1'])(
-    'refuses %s',
-    (text) => {
-      expect(() => parseRetention(text)).toThrow(RangeError)
-    },
-  )
+  it.each([
+    'ledger_entry=10',
+    'inbound_event=7',
+    'attempt',
+    'attempt=0',
+    'attempt=-1',
+    'attempt=soon',
+    'constructor=1',
+  ])('refuses %s', (text) => {
+    expect(() => parseRetention(text)).toThrow(RangeError)
+  })
 })
 
 describe('what is kept for a time', () => {
@@ -84,6 +89,9 @@ describe('what is kept for a time', () => {
       insert into lifecycle_event (id, directory_id, user_id, kind, source, occurred_at, recorded_at) values
         ('evt_old', 'acme', '${user}', 'joined', 'scim', now(), now() - interval '731 days'),
         ('evt_young', 'acme', '${user}', 'changed', 'scim', now(), now() - interval '729 days');
+      insert into inbound_event (id, directory_id, channel_kind, dedupe_hash, type, kind, effect, user_id, received_at) values
+        ('inb_old', 'acme', 'okta', '\\x01', 't', 'noted', 'recorded', '${user}', now() - interval '91 days'),
+        ('inb_young', 'acme', 'okta', '\\x02', 't', 'noted', 'recorded', null, now() - interval '89 days');
       insert into access_grant (id, directory_id, user_id, server_id, client, scopes, jti, epoch, issued_at, expires_at, recorded_by, closed_at, closed_reason) values
         ('grt_expired', 'acme', '${user}', 'linear', 'claude', '{read}', '1', 0, now(), now() - interval '731 days', 'key:root', null, null),
         ('grt_closed', 'acme', '${user}', 'linear', 'claude', '{read}', '2', 0, now(), now() + interval '9 days', 'key:root', now() - interval '731 days', 'cut'),
@@ -102,6 +110,7 @@ describe('what is kept for a time', () => {
     await keepHouse({ retention: { attempt: 90 } })
     expect(await ids('attempt')).toEqual(['att_young'])
     expect(await ids('lifecycle_event')).toEqual(['evt_young'])
+    expect(await ids('inbound_event')).toEqual(['inb_young'])
     expect(await ids('access_grant')).toEqual(['grt_open'])
     expect(await ids('admin_action')).toEqual(['act_young'])
     expect(await ids('admin_key')).toEqual(['key_lasting', 'key_young'])
@@ -134,6 +143,7 @@ describe('what is kept for a time', () => {
   it.each([
     ['attempt', 'attempt_in_time'],
     ['lifecycle_event', 'lifecycle_event_in_time'],
+    ['inbound_event', 'inbound_event_over'],
     ['access_grant', 'access_grant_over'],
   ])('is found by its age: %s', async (table, index) => {
     const statements: CompiledQuery[] = []
@@ -154,6 +164,9 @@ describe('what is kept for a time', () => {
 
   it('takes a deleted user when its time is over and every server has heard', async () => {
     await owner.query(`
+      insert into inbound_event (id, directory_id, channel_kind, dedupe_hash, type, kind, effect, user_id, ask_due_at, detail) values
+        ('inb_of_them', 'acme', 'okta', '\\x03', 't', 'enabled', 'recorded', '${user}', now(), '{"user": "00u1"}');
+      insert into identity_link (directory_id, issuer, subject, user_id) values ('acme', 'https://idp.example', 'sub-1', '${user}');
       update scim_user set deleted_at = now() - interval '731 days', active = false where id = '${user}';
       update delivery set wanted_generation = 2 where id = 'dlv_1'`)
     await keepHouse()
@@ -164,6 +177,39 @@ describe('what is kept for a time', () => {
     await keepHouse()
     expect(await ids('scim_user')).toEqual([])
     expect(await ids('delivery')).toEqual([])
+    expect((await owner.query('select * from identity_link')).rows).toEqual([])
+    // Or it would count again, if it were sent again.
+    const { rows } = await owner.query("select user_id, ask_due_at, detail from inbound_event where id = 'inb_of_them'")
+    expect(rows).toEqual([{ user_id: null, ask_due_at: null, detail: {} }])
+  })
+
+  it('takes what the channels of a deleted directory told, however much, once every server has heard', async () => {
+    const person = '22222222-2222-4222-8222-222222222222'
+    await owner.query(`
+      insert into directory (id, provider, name) values ('gone', 'okta', 'Gone');
+      insert into scim_user (id, directory_id, user_name_key, active, document, folded, deleted_at)
+        values ('${person}', 'gone', 'ada', false, '{}', '{}', now());
+      insert into user_state (user_id, directory_id, version) values ('${person}', 'gone', 2);
+      insert into identity_link (directory_id, issuer, subject, user_id) values ('gone', 'https://idp.example', 'sub-1', '${person}');
+      insert into inbound_event (id, directory_id, channel_kind, dedupe_hash, type, kind, effect, user_id)
+        select 'inb_gone_' || n, 'gone', 'okta', sha256(n::text::bytea), 't', 'noted', 'recorded', case when n % 2 = 0 then '${person}'::uuid end
+        from generate_series(1, 1200) n;
+      insert into channel (directory_id, kind, config) values ('gone', 'okta', '{}');
+      insert into channel_refusal (directory_id, channel_kind, reason, count) values ('gone', 'okta', 'size', 1);
+      update directory set deleted_at = now() where id = 'gone'`)
+    const left = async () =>
+      (
+        await owner.query(`select
+        (select count(*)::int from inbound_event where directory_id = 'gone') as events, (select count(*)::int from identity_link) as links,
+        (select count(*)::int from channel) as channels, (select count(*)::int from channel_refusal) as refusals,
+        (select purged_at is not null from directory where id = 'gone') as purged`)
+      ).rows[0]
+    await keepHouse()
+    expect(await left()).toEqual({ events: 1200, links: 1, channels: 1, refusals: 1, purged: false })
+    await owner.query(`update user_state set converged_version = 2 where user_id = '${person}'`)
+    await keepHouse()
+    expect(await left()).toEqual({ events: 0, links: 0, channels: 0, refusals: 0, purged: true })
+    expect(await ids('inbound_event')).not.toEqual([])
   })
 })
 

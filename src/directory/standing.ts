@@ -1,0 +1,33 @@
+import { sql } from 'kysely'
+import type { Transaction } from '../db/pool.ts'
+import { prepared } from '../db/prepared.ts'
+import type { Standing } from '../lifecycle/signals.ts'
+
+export interface Stands extends Standing {
+  /** The database's time, under the lock. */
+  readonly now: Date
+  /** Id of the latest lifecycle event that cut. */
+  readonly lastCut: string | null
+}
+
+/** How a user stands whose lock the caller holds. */
+export async function readStanding(trx: Transaction, userId: string): Promise<Stands> {
+  const { rows } = await sql<{
+    isActive: boolean
+    isDeleted: boolean
+    isHeld: boolean
+    statedActiveAt: Date | null
+    lastCutOccurredAt: Date | null
+    lastCut: string | null
+    now: Date
+  }>`${prepared}
+    select u.active as "isActive", u.deleted_at is not null as "isDeleted", s.hold_at is not null as "isHeld",
+      s.stated_active_at as "statedActiveAt", cuts.latest as "lastCutOccurredAt", cuts.last as "lastCut", clock_timestamp() as now
+    from user_state s join scim_user u on u.id = s.user_id
+    cross join lateral (
+      select max(e.occurred_at) as latest, (array_agg(e.id order by e.seq desc))[1] as last
+      from lifecycle_event e where e.user_id = s.user_id and e.epoch is not null) cuts
+    where s.user_id = ${userId}::uuid`.execute(trx)
+  const { statedActiveAt, lastCutOccurredAt, ...rest } = rows[0]!
+  return { ...rest, statedActiveAt: statedActiveAt ?? undefined, lastCutOccurredAt: lastCutOccurredAt ?? undefined }
+}
