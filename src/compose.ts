@@ -16,8 +16,11 @@ import { migrateDatabase } from './db/migrate.ts'
 import { createDatabase, createPool } from './db/pool.ts'
 import { Drain } from './delivery/drain.ts'
 import { createServers } from './delivery/servers.ts'
+import { createChannels } from './directory/channels.ts'
 import { createDirectories } from './directory/directories.ts'
 import { createGroups } from './directory/groups.ts'
+import { createIntake } from './directory/intake.ts'
+import { createRefusals } from './directory/refusals.ts'
 import { createResources } from './directory/resources.ts'
 import { createUnknownAttributes } from './directory/unknown-attributes.ts'
 import { createUsers, type HintUser } from './directory/users.ts'
@@ -43,6 +46,8 @@ import { createTrail } from './operators/trail.ts'
 import { createBullQueue } from './queue/bullmq-queue.ts'
 import { createPostgresQueueBackend, migrateQueue } from './queue/postgres-backend.ts'
 import { createRedisQueueBackend } from './queue/redis-backend.ts'
+import { eventReceivers } from './receivers/receivers.ts'
+import { startChannelWork } from './receivers/work.ts'
 import { serviceProvider } from './scim/service-provider.ts'
 import { createSealer } from './secrets.ts'
 import { createClientDocuments } from './trust/client-documents.ts'
@@ -114,6 +119,20 @@ export async function startTenure(config: Config, role: Role, log: Logger): Prom
       hint('converge', lane, userId)
     }
 
+    const intake = createIntake({ db, hintUser, onReceived: metrics.noteSignal })
+    const channels = createChannels({ db, sealer })
+    const issuers = createIssuers({ db, egress })
+    const keySets = createKeySets({
+      egress,
+      onFetched: (jwksUri, isReached) =>
+        issuers.noteKeys(jwksUri, isReached).catch((error) => log.warn({ error }, 'key_set.state_not_noted')),
+    })
+
+    const gate = createGate({ policies, onAnswer: metrics.noteGateAnswer })
+    const grants = createGrants({ db, gate, hintUser })
+    const refusals = createRefusals({ db, log })
+    closers.push(() => refusals.close())
+
     let listening: Listening | undefined
     const publicUrl = () => config.publicUrl ?? listening!.url
     const verification = await verify(() => verifyInstallation(db, sealer), log)
@@ -133,7 +152,6 @@ export async function startTenure(config: Config, role: Role, log: Logger): Prom
     // After the probes, whose spans would be most of them.
     if (config.tracing) app.use(traceRequests)
     if (role !== 'worker') {
-      const gate = createGate({ policies, onAnswer: metrics.noteGateAnswer })
       const directories = createDirectories({ db, hintUser })
       const users = createUsers({ db, hintUser })
       const groups = createGroups({ db, hintUser })
@@ -141,14 +159,7 @@ export async function startTenure(config: Config, role: Role, log: Logger): Prom
       const unknownAttributes = createUnknownAttributes({ db, log })
       closers.push(() => unknownAttributes.close())
       const servers = createServers({ db, connectors, sealer, onPolicy: hintBehind, onDue: wake })
-      const grants = createGrants({ db, gate, hintUser })
       const rules = createRules({ db, onChange: hintBehind })
-      const issuers = createIssuers({ db, egress })
-      const keySets = createKeySets({
-        egress,
-        onFetched: (jwksUri, isReached) =>
-          issuers.noteKeys(jwksUri, isReached).catch((error) => log.warn({ error }, 'key_set.state_not_noted')),
-      })
       const documents = createClientDocuments({ egress, log, tokenRequestsPerMinute: defaultTokenRequestsPerMinute })
       const clients = createClients({ db, egress, documents, hintUser })
       /** Each surface asks for itself, to refuse in its own words. */
@@ -173,9 +184,11 @@ export async function startTenure(config: Config, role: Role, log: Logger): Prom
           signingKeys,
         }),
       )
+      app.use(eventReceivers({ channels, intake, refusals, keySets, publicUrl, requireReady, log }))
       app.use(
         operationsApi({
           adminKeys,
+          channels,
           clients,
           connectors,
           db,
@@ -185,6 +198,7 @@ export async function startTenure(config: Config, role: Role, log: Logger): Prom
           grants,
           hint,
           impact: createImpact({ db }),
+          intake,
           issuers,
           publicUrl,
           queue,
@@ -254,9 +268,11 @@ export async function startTenure(config: Config, role: Role, log: Logger): Prom
         deliver: deliverProcessor({ drain }),
       })
       const keepHouse = createHousekeeping({ db, sealer, signingKeys, retention: config.retention, log })
-      const stopSweep = startSweep({ db, hint, keepHouse, log, onSweep: metrics.noteSweep })
+      const joinWaiting = () => intake.joinWaiting()
+      const stopSweep = startSweep({ db, hint, joinWaiting, keepHouse, log, onSweep: metrics.noteSweep })
+      const stopChannels = startChannelWork({ db, channels, egress, grants, intake, keySets, publicUrl, refusals, log })
       return async () => {
-        await stopSweep()
+        await Promise.all([stopSweep(), stopChannels()])
         await Promise.all([drain.stop(sendGraceMs), stopWork()])
       }
     }

@@ -28,12 +28,15 @@ export interface Swept {
 export function startSweep({
   db,
   hint,
+  joinWaiting,
   keepHouse,
   log,
   onSweep,
 }: {
   db: Database
   hint: (hop: Hop, lane: Lane, id: string) => void
+  /** Events whose user may be known by now. */
+  joinWaiting: () => Promise<number>
   /** What has to be done now and then: see src/housekeeping/. */
   keepHouse: () => Promise<void>
   log: Logger
@@ -56,6 +59,7 @@ export function startSweep({
     for (const { userId, lane } of found.users) hint('converge', lane, userId)
     for (const { serverId, lane } of found.servers) hint('deliver', lane, serverId)
     if (found.users.length > 0) log.info({ users: found.users.length, servers: found.servers.length }, 'sweep.hinted')
+    await joinWaiting()
   }
 
   const stopSweep = repeat(everyMs, sweep, (error) => {

@@ -6,6 +6,7 @@ import { parseFilter } from '../filter/parse.ts'
 import { countSealed } from '../housekeeping/reseal.ts'
 import { instant, type Operation, operation, pageOf } from '../http/operation.ts'
 import { userResourceType } from '../schemas/user.ts'
+import { readChannelAlarms } from './channel-alarms.ts'
 
 const alarm = z
   .object({
@@ -19,11 +20,21 @@ const alarm = z
       'user_unconverged',
       'rule_unreadable',
       'secrets_under_older_key',
+      'channel_silent',
+      'channel_failing',
+      'channel_old_secret',
+      'event_ambiguous',
+      'events_waiting',
     ]),
     severity: z.enum(['critical', 'warning']),
     subject: z
-      .object({ server: z.string().optional(), directory: z.string().optional(), rule: z.string().optional() })
-      .meta({ description: 'Whom it is about: at most one of these' }),
+      .object({
+        server: z.string().optional(),
+        directory: z.string().optional(),
+        channel: z.string().optional(),
+        rule: z.string().optional(),
+      })
+      .meta({ description: 'Whom it is about: at most one of these; an event channel with its directory' }),
     since: instant,
     count: z.int(),
     message: z.string(),
@@ -128,6 +139,7 @@ export async function readAlarms(db: Database, sealedUnder: string): Promise<Ala
     ),
     secretsUnderOlderKeys(db, sealedUnder),
     unreadableRules(db),
+    readChannelAlarms(db),
   ])
   return found
     .flat()

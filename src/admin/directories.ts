@@ -1,10 +1,13 @@
 import { z } from 'zod'
+import { channelKinds } from '../directory/channels.ts'
 import type { Directories, DirectoryRecord } from '../directory/directories.ts'
 import { keyOf, type UnknownAttributes } from '../directory/unknown-attributes.ts'
 import { futureInstant, instant, type Operation, operation, pageOf, reply } from '../http/operation.ts'
 import { cursorKey, listed, pageQuery } from '../http/parse.ts'
 import { problem } from '../http/problem.ts'
 import { actorOf } from './auth.ts'
+import type { ConfigurableKind } from './channel-kinds.ts'
+import { eventUrl } from './channel-shown.ts'
 import { label, slug } from './fields.ts'
 
 const provider = z.enum(['okta', 'entra', 'google', 'ping', 'generic'])
@@ -34,6 +37,11 @@ export const directory = z
     provider,
     name: z.string(),
     scimBaseUrl: z.string().meta({ description: 'What the identity provider is given, beside a token' }),
+    eventUrls: z
+      .object(
+        Object.fromEntries(channelKinds.map((kind) => [kind, z.string()])) as Record<ConfigurableKind, z.ZodString>,
+      )
+      .meta({ description: 'What it is given for each event channel that is set up' }),
     silentAfterHours: silentAfterHours.meta({ description: 'From when on silence of its provider is an alarm' }),
     scimRequestsPerSecond: scimRequestsPerSecond.meta({ description: scimRateDescription }),
     reactivateOnCreate,
@@ -231,6 +239,11 @@ export function directoryOperations({
   ]
 
   function shown(record: DirectoryRecord) {
-    return { ...record, scimBaseUrl: `${publicUrl()}/directories/${record.id}/scim/v2` }
+    const eventUrls = Object.fromEntries(channelKinds.map((kind) => [kind, eventUrl(publicUrl(), record.id, kind)]))
+    return {
+      ...record,
+      scimBaseUrl: `${publicUrl()}/directories/${record.id}/scim/v2`,
+      eventUrls: eventUrls as Record<ConfigurableKind, string>,
+    }
   }
 }

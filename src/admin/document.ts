@@ -17,6 +17,7 @@ in UTC. Errors are problem details (RFC 9457). A field or parameter that is not 
     Servers: 'The MCP servers that people reach, and how each of them is told.',
     Rules: 'Who gets what: a SCIM filter over the users of a directory, a server, and scopes there.',
     Users: 'What one person may reach, how it came about, and the emergency cut.',
+    'Event channels': 'How a directory is told of its people beside SCIM: sooner, and to end access only.',
     Issuers: 'Whose ID-JAGs are believed for the users of a directory.',
     'MCP clients': 'Who comes for tokens, and how each proves who it is.',
     Grants: 'Outstanding authorizations: a token that somebody holds for one MCP client at one server.',

@@ -2,6 +2,7 @@ import { sql } from 'kysely'
 import { z } from 'zod'
 import type { Database } from '../db/pool.ts'
 import { type ReplayCounts, replayDeliveries } from '../delivery/replay.ts'
+import type { Intake } from '../directory/intake.ts'
 import { type ReplayedUsers, replayUsers } from '../entitlement/behind.ts'
 import { NotFound } from '../errors.ts'
 import { givenInstant, instant, type Operation, operation, pageOf } from '../http/operation.ts'
@@ -14,7 +15,7 @@ const timeAndId = {
   test: (key: string) => /^\d{4}-[\dT:.-]+Z [\w-]+$/.test(key) && !Number.isNaN(Date.parse(key.split(' ', 1)[0]!)),
 }
 
-const kind = z.enum(['delivery', 'user'])
+const kind = z.enum(['delivery', 'user', 'event'])
 const state = z.enum(['failing', 'parked'])
 
 const job = z
@@ -22,7 +23,7 @@ const job = z
     id: z.string(),
     kind,
     state,
-    user: z.string(),
+    user: z.string().nullable().meta({ description: 'null: of an event whose user is not known yet' }),
     server: z.string().nullable(),
     error: z.string().nullable(),
     attempts: z.int(),
@@ -34,9 +35,10 @@ const job = z
 const replayed = z
   .object({
     dryRun: z.boolean(),
-    requeued: z.int().meta({ description: 'Due now because of this call: deliveries and users together' }),
+    requeued: z.int().meta({ description: 'Due now because of this call: deliveries, users and events together' }),
     deliveries: z.int(),
     users: z.int(),
+    events: z.int().meta({ description: 'Looked at anew: those whose user is known by now take effect' }),
     skipped: z
       .object({
         inFlight: z.int().meta({ description: 'Being sent at this moment' }),
@@ -68,14 +70,20 @@ const jobs = sql`
   where d.wanted_generation is distinct from d.delivered_generation and (d.parked_at is not null or d.attempts > 0)
   union all
   select s.user_id::text, 'user', 'failing', s.user_id, null, s.converge_error, s.converge_attempts, s.converge_due_at, s.converge_failed_at
-  from user_state s where s.converge_error is not null`
+  from user_state s where s.converge_error is not null
+  union all
+  select e.id, 'event', 'failing', null, null,
+    format('%s over %s of %s: nobody of that name is known yet', e.type, e.channel_kind, e.directory_id), 0, null, e.received_at
+  from inbound_event e where e.waits_until is not null`
 
 /** `/jobs`: what failed, and having it done again. */
 export function jobOperations({
   db,
   hint,
+  intake,
 }: {
   db: Database
+  intake: Pick<Intake, 'joinWaiting'>
   hint: (hop: Hop, lane: Lane, id: string) => void
 }): Operation[] {
   return [
@@ -115,10 +123,14 @@ export function jobOperations({
       answers: { 200: replayed },
       async handle({ body: { server, kind, since, dryRun } }) {
         const deliveries =
-          kind === 'user' ? noDeliveries : await replayDeliveries(db, { serverId: server, since, dryRun })
-        const ofUsers = kind !== 'delivery' && server === undefined
+          kind === 'user' || kind === 'event'
+            ? noDeliveries
+            : await replayDeliveries(db, { serverId: server, since, dryRun })
+        const ofUsers = (kind === undefined || kind === 'user') && server === undefined
         const users = ofUsers ? await replayUsers(db, { since, dryRun }) : noUsers
-        return answer(deliveries, users, dryRun)
+        const ofEvents = (kind === undefined || kind === 'event') && server === undefined
+        const events = ofEvents ? await replayEvents({ since, dryRun }) : 0
+        return answer(deliveries, users, events, dryRun)
       },
     }),
     operation({
@@ -135,26 +147,48 @@ export function jobOperations({
           const users = await replayUsers(db, { userId: id, dryRun })
           if (users.requeued.length + users.alreadyDue + users.converged === 0)
             throw new NotFound(`Job "${id}" not found`)
-          return answer(noDeliveries, users, dryRun)
+          return answer(noDeliveries, users, 0, dryRun)
+        }
+        if (id.startsWith('inb_')) {
+          const events = await replayEvents({ id, dryRun })
+          if (events === 0) throw new NotFound(`Job "${id}" not found`)
+          return answer(noDeliveries, noUsers, events, dryRun)
         }
         const deliveries = await replayDeliveries(db, { deliveryId: id, dryRun })
         const { inFlight, delivered, alreadyDue } = deliveries.skipped
         if (deliveries.requeued + inFlight + delivered + alreadyDue === 0) throw new NotFound(`Job "${id}" not found`)
-        return answer(deliveries, noUsers, dryRun)
+        return answer(deliveries, noUsers, 0, dryRun)
       },
     }),
   ]
 
-  function answer(deliveries: ReplayCounts, users: ReplayedUsers, dryRun: boolean): z.input<typeof replayed> {
+  /** All that wait are looked at, as in every sweep: it costs nothing to look at more than was asked for. */
+  async function replayEvents({ id, since, dryRun }: { id?: string; since?: Date | undefined; dryRun: boolean }) {
+    const { rows } = await sql<{ count: number }>`
+      select count(*) as count from inbound_event where waits_until is not null
+        and ${id === undefined ? sql`true` : sql`id = ${id}`}
+        and ${since === undefined ? sql`true` : sql`received_at >= ${since}`}`.execute(db)
+    const { count } = rows[0]!
+    if (count > 0 && !dryRun) await intake.joinWaiting()
+    return count
+  }
+
+  function answer(
+    deliveries: ReplayCounts,
+    users: ReplayedUsers,
+    events: number,
+    dryRun: boolean,
+  ): z.input<typeof replayed> {
     if (!dryRun) {
       for (const { serverId, lane } of deliveries.servers) hint('deliver', lane, serverId)
       for (const { userId, lane } of users.requeued) hint('converge', lane, userId)
     }
     return {
       dryRun,
-      requeued: deliveries.requeued + users.requeued.length,
+      requeued: deliveries.requeued + users.requeued.length + events,
       deliveries: deliveries.requeued,
       users: users.requeued.length,
+      events,
       skipped: {
         inFlight: deliveries.skipped.inFlight,
         delivered: deliveries.skipped.delivered + users.converged,

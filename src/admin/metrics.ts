@@ -2,8 +2,10 @@ import type { Pool } from 'pg'
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import type { Database } from '../db/pool.ts'
 import type { Settled, Settlement } from '../delivery/settle.ts'
+import type { ChannelName, Received } from '../directory/intake.ts'
 import type { Cause } from '../directory/state.ts'
 import type { Answer } from '../entitlement/gate.ts'
+import type { Signal } from '../lifecycle/signals.ts'
 import type { Lane } from '../queue/catalog.ts'
 import type { Queue } from '../queue/queue.ts'
 import { type OpenAlarm, readRowGauges } from './row-gauges.ts'
@@ -16,6 +18,8 @@ export interface Metrics {
   noteRequest(request: { area: string; method: string; status: number; seconds: number; directory?: unknown }): void
   /** A lifecycle event was committed. */
   noteEvent(cause: Pick<Cause, 'source' | 'occurredAt'>): void
+  /** An event channel told something, and this came of it. */
+  noteSignal(channel: ChannelName, signal: Pick<Signal, 'occurredAt'>, effect: Received['effect']): void
   noteGateAnswer(answer: Answer): void
   noteConverged(converged: { lane: Lane; seconds: number; lagSeconds: number | null }): void
   noteConvergeFailed(lane: Lane): void
@@ -69,6 +73,17 @@ export function createMetrics({ db, pool, queue, alarms }: MetricsParts): Metric
     'tenure_event_lag_seconds',
     'From when something happened, by the clock of its source, to its lifecycle event here',
     ['source'],
+    late,
+  )
+  const channelEvents = counter('tenure_channel_events_total', 'What event channels told, by what came of it then', [
+    'directory',
+    'channel',
+    'effect',
+  ])
+  const channelLag = histogram(
+    'tenure_channel_event_lag_seconds',
+    'From when something happened, by the clock of the sender, to its receipt; what was known already is not counted',
+    ['directory', 'channel'],
     late,
   )
   const gateAnswers = counter('tenure_gate_answers_total', 'What the gate was asked, and said', ['question', 'answer'])
@@ -154,8 +169,11 @@ export function createMetrics({ db, pool, queue, alarms }: MetricsParts): Metric
       if (area === 'scim' && typeof directory === 'string') scimRequests.inc({ directory, method, status })
     },
     noteEvent({ source, occurredAt }) {
-      // A clock that is ahead of ours makes no event early.
-      eventLag.observe({ source }, occurredAt ? Math.max(0, Date.now() - occurredAt.getTime()) / 1_000 : 0)
+      eventLag.observe({ source }, occurredAt ? secondsSince(occurredAt) : 0)
+    },
+    noteSignal({ directoryId: directory, kind: channel }, { occurredAt }, effect) {
+      channelEvents.inc({ directory, channel, effect })
+      if (occurredAt && effect !== 'duplicate') channelLag.observe({ directory, channel }, secondsSince(occurredAt))
     },
     noteGateAnswer: (answer) => gateAnswers.inc(answer),
     noteConverged({ lane, seconds, lagSeconds }) {
@@ -174,6 +192,11 @@ export function createMetrics({ db, pool, queue, alarms }: MetricsParts): Metric
       swept.inc({ kind: 'server' }, servers)
     },
   }
+}
+
+/** A clock that is ahead of ours makes no event early. */
+function secondsSince(time: Date): number {
+  return Math.max(0, Date.now() - time.getTime()) / 1_000
 }
 
 async function inTime<T>(work: Promise<T>): Promise<T | undefined> {

@@ -3,7 +3,9 @@ import type { Egress } from '../connectors/egress.ts'
 import type { Connectors } from '../connectors/registry.ts'
 import type { Database } from '../db/pool.ts'
 import type { Servers } from '../delivery/servers.ts'
+import type { Channels } from '../directory/channels.ts'
 import type { Directories } from '../directory/directories.ts'
+import type { Intake } from '../directory/intake.ts'
 import type { UnknownAttributes } from '../directory/unknown-attributes.ts'
 import type { Users } from '../directory/users.ts'
 import type { Impact } from '../entitlement/impact.ts'
@@ -23,6 +25,7 @@ import type { SigningKeys } from '../trust/signing-keys.ts'
 import { alarmOperations } from './alarms.ts'
 import { auditOperations, recordActions } from './audit.ts'
 import { authenticate, operatorsOnly } from './auth.ts'
+import { channelOperations } from './channels.ts'
 import { clientOperations } from './clients.ts'
 import { deliveryOperations } from './deliveries.ts'
 import { directoryOperations } from './directories.ts'
@@ -42,6 +45,7 @@ import { userOperations } from './users.ts'
 
 export interface OperationsParts {
   readonly adminKeys: AdminKeys
+  readonly channels: Channels
   readonly clients: Clients
   readonly connectors: Connectors
   readonly db: Database
@@ -51,6 +55,7 @@ export interface OperationsParts {
   readonly grants: Grants
   readonly hint: (hop: Hop, lane: Lane, id: string) => void
   readonly impact: Impact
+  readonly intake: Pick<Intake, 'joinWaiting'>
   readonly issuers: Issuers
   readonly publicUrl: () => string
   readonly queue: Queue
@@ -69,6 +74,7 @@ export interface OperationsParts {
 export function adminOperations(parts: OperationsParts): Operation[] {
   const operations = [
     ...directoryOperations(parts),
+    ...channelOperations(parts),
     ...issuerOperations(parts),
     ...serverOperations(parts),
     ...clientOperations(parts),

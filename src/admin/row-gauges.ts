@@ -1,5 +1,5 @@
 import { sql } from 'kysely'
-import { Gauge, Registry } from 'prom-client'
+import { Counter, Gauge, Registry } from 'prom-client'
 import type { Database } from '../db/pool.ts'
 import { countGrants, countUsers } from './stats.ts'
 
@@ -21,10 +21,11 @@ export async function readRowGauges({
   db: Database
   alarms?: (() => Promise<readonly OpenAlarm[]>) | undefined
 }): Promise<string> {
-  const [users, grants, lanes, raised] = await Promise.all([
+  const [users, grants, lanes, channels, raised] = await Promise.all([
     countUsers(db),
     countGrants(db),
     readLanes(db),
+    readChannels(db),
     alarms?.() ?? [],
   ])
   const registry = new Registry()
@@ -62,6 +63,25 @@ export async function readRowGauges({
     failures.set({ server }, row.failures)
   }
 
+  const perChannel = ['directory', 'channel'] as const
+  const lastEvent = gauge('tenure_channel_last_event_age_seconds', 'Since something came over the channel', perChannel)
+  const waiting = gauge(
+    'tenure_channel_events_waiting',
+    'Events that would cut somebody whom SCIM has not told of',
+    perChannel,
+  )
+  const refusals = new Counter({
+    registers: [registry],
+    name: 'tenure_channel_refusals_total',
+    help: 'Calls to a channel that were turned away',
+    labelNames: [...perChannel, 'reason'],
+  })
+  for (const { directory, channel, ...row } of channels) {
+    if (row.lastEventAge !== null) lastEvent.set({ directory, channel }, row.lastEventAge)
+    waiting.set({ directory, channel }, row.waiting)
+    for (const [reason, count] of Object.entries(row.refusals)) refusals.inc({ directory, channel, reason }, count)
+  }
+
   const open = gauge('tenure_alarms', 'Alarms that are open', ['kind', 'severity'])
   for (const { kind, severity } of raised) open.inc({ kind, severity })
   return registry.metrics()
@@ -94,5 +114,27 @@ async function readLanes(db: Database): Promise<LaneRow[]> {
         and (d.due_at is not null or d.parked_at is not null or d.leased_until is not null)
     where s.deleted_at is null or d.id is not null
     group by s.id, l.lane`.execute(db)
+  return rows
+}
+
+interface ChannelRow {
+  directory: string
+  channel: string
+  /** In seconds. */
+  lastEventAge: number | null
+  waiting: number
+  refusals: Record<string, number>
+}
+
+async function readChannels(db: Database): Promise<ChannelRow[]> {
+  const { rows } = await sql<ChannelRow>`
+    select c.directory_id as directory, c.kind as channel,
+      (select extract(epoch from clock_timestamp() - e.received_at)::float8 from inbound_event e
+       where e.directory_id = c.directory_id and e.channel_kind = c.kind order by e.received_at desc limit 1) as "lastEventAge",
+      (select count(*) from inbound_event e
+       where e.waits_until is not null and e.directory_id = c.directory_id and e.channel_kind = c.kind) as waiting,
+      (select coalesce(jsonb_object_agg(r.reason, r.count), '{}') from channel_refusal r
+       where r.directory_id = c.directory_id and r.channel_kind = c.kind) as refusals
+    from channel c join directory d on d.id = c.directory_id and d.deleted_at is null`.execute(db)
   return rows
 }

@@ -2,9 +2,11 @@ import { sql } from 'kysely'
 import { z } from 'zod'
 import type { Database, Executor, Transaction } from '../db/pool.ts'
 import { snapshot } from '../db/transaction.ts'
+import { readChannelHealth } from '../directory/channel-health.ts'
 import { countSealed } from '../housekeeping/reseal.ts'
 import { type Operation, operation } from '../http/operation.ts'
 import type { Queue } from '../queue/queue.ts'
+import { channelHealth } from './channel-health.ts'
 
 const stats = z
   .object({
@@ -23,6 +25,9 @@ const stats = z
         oldestMs: z.number().nullable().meta({ description: 'How long the oldest has waited' }),
       }),
     ),
+    channels: z
+      .array(z.object({ directory: z.string(), channel: z.string(), health: channelHealth }))
+      .meta({ description: 'Event channels, of all directories' }),
     secrets: z
       .object({
         sealed: z.int(),
@@ -46,6 +51,11 @@ export function readStats(db: Database, queue: Queue, sealedUnder: string): Prom
     grants: await countGrants(trx),
     queue: { backend: queue.backend, hintsGiven: queue.counts.given, hintsDropped: queue.counts.dropped },
     servers: await countDeliveries(trx),
+    channels: (await readChannelHealth(trx)).map(({ directoryId: directory, kind: channel, ...health }) => ({
+      directory,
+      channel,
+      health,
+    })),
     secrets: await countSealed(trx, sealedUnder),
     killTimeMs: await readKillTimes(trx),
   }))

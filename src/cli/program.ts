@@ -1,6 +1,7 @@
 import type { Command } from 'commander'
 import { alarmCommand } from './commands/alarm.ts'
 import { auditCommands } from './commands/audit.ts'
+import { channelCommands } from './commands/channel.ts'
 import { checkCommand } from './commands/check.ts'
 import { clientCommands } from './commands/client.ts'
 import { deliveryCommands } from './commands/delivery.ts'
@@ -31,6 +32,7 @@ export async function addOperatorCommands(program: Command, asked: string | unde
   directoryCommands(program, session)
   tokenCommands(program, session)
   issuerCommands(program, session)
+  channelCommands(program, session)
   serverCommands(program, session)
   clientCommands(program, session)
   ruleCommands(program, session)

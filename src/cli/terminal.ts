@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { createInterface } from 'node:readline/promises'
+import { Writable } from 'node:stream'
 import pc from 'picocolors'
 
 export type Colours = ReturnType<typeof pc.createColors>
@@ -16,6 +17,8 @@ export interface Terminal {
   /** Whether somebody can be asked. */
   readonly interactive: boolean
   ask(question: string): Promise<boolean>
+  /** What is typed is not shown. */
+  askSecret(question: string): Promise<string>
 }
 
 export function createTerminal(): Terminal {
@@ -34,6 +37,19 @@ export function createTerminal(): Terminal {
         return /^y(es)?$/i.test((await Promise.race([lines.question(`${question} [y/N] `), closed])).trim())
       } finally {
         lines.close()
+      }
+    },
+    askSecret: async (question) => {
+      stderr.write(`${question}: `)
+      const nowhere = new Writable({ write: (_chunk, _encoding, done) => done() })
+      // As a terminal, it takes over the echo, which then goes nowhere.
+      const lines = createInterface({ input: stdin, output: nowhere, terminal: true })
+      try {
+        const closed = once(lines, 'close').then(() => '')
+        return await Promise.race([lines.question(''), closed])
+      } finally {
+        lines.close()
+        stderr.write('\n')
       }
     },
   }

@@ -170,6 +170,7 @@ function colourOf(item: TimelineItem, colours: Colours): (text: string) => strin
     case 'attempt':
       return wentThrough(item) ? colours.green : colours.red
     case 'cut':
+    case 'inbound':
       return colours.magenta
     case 'delivered':
       return colours.green
@@ -182,6 +183,10 @@ function describe(item: TimelineItem): string {
   const { kind, detail } = item
   const list = (value: unknown) => (Array.isArray(value) ? value.map(plain).join(' ') : '')
   switch (kind) {
+    case 'inbound': {
+      const lag = typeof detail.lagMs === 'number' ? `, ${duration(detail.lagMs)} after it happened` : ''
+      return `${plain(detail.channel)}: ${plain(String(detail.type).split('/').at(-1))}, ${plain(detail.effect)}${lag}`
+    }
     case 'cut':
       return `cut, epoch ${plain(detail.epoch)}`
     case 'entitled': {

@@ -12,7 +12,7 @@ export interface Okta {
   readonly requests: number
   /** "Test API credentials", as when an admin enables provisioning. */
   test(): Promise<void>
-  /** Looked up, created if absent, then put into the person's groups as those are pushed. */
+  /** Looked up, created if absent and activated if not, then put into the person's groups as those are pushed. */
   assign(employees: readonly Employee[], onAssigned: () => void): Promise<void>
   /** Group push: looked up, created if absent. */
   pushGroup(displayName: string): Promise<void>
@@ -40,7 +40,16 @@ const userSchema = 'urn:ietf:params:scim:schemas:core:2.0:User'
 const groupSchema = 'urn:ietf:params:scim:schemas:core:2.0:Group'
 const patchSchema = 'urn:ietf:params:scim:api:messages:2.0:PatchOp'
 
-export function connectOkta({ scimBaseUrl, token }: { scimBaseUrl: string; token: string }): Okta {
+/** @param verb an app of the catalogue patches who is active; one that an admin made reads the user and puts it back whole */
+export function connectOkta({
+  scimBaseUrl,
+  token,
+  verb = 'PATCH',
+}: {
+  scimBaseUrl: string
+  token: string
+  verb?: 'PATCH' | 'PUT'
+}): Okta {
   const { origin, pathname } = new URL(scimBaseUrl)
   const pool = new Pool(origin, { connections: requestsInFlight })
   const headers = {
@@ -55,7 +64,7 @@ export function connectOkta({ scimBaseUrl, token }: { scimBaseUrl: string; token
   const groups = new Map<string, PushedGroup>()
   let requests = 0
 
-  async function send(method: 'GET' | 'POST' | 'PATCH', path: string, body?: unknown) {
+  async function send(method: 'GET' | 'POST' | 'PUT' | 'PATCH', path: string, body?: unknown) {
     const { statusCode, body: answer } = await pool.request({
       method,
       path: `${pathname}${path}`,
@@ -76,6 +85,12 @@ export function connectOkta({ scimBaseUrl, token }: { scimBaseUrl: string; token
 
   const patch = (path: string, ...operations: unknown[]) =>
     send('PATCH', path, { schemas: [patchSchema], Operations: operations })
+
+  async function setActive(employee: Employee, active: boolean): Promise<void> {
+    const path = `/Users/${idOf(employee)}`
+    if (verb === 'PATCH') await patch(path, { op: 'replace', value: { active } })
+    else await send('PUT', path, { ...(await send('GET', path)), active })
+  }
 
   function idOf({ userName, oktaId }: Employee): string {
     const id = ids.get(oktaId)
@@ -121,6 +136,7 @@ export function connectOkta({ scimBaseUrl, token }: { scimBaseUrl: string; token
           active: true,
         })
     ids.set(oktaId, id)
+    if (known) await setActive(employee, true)
   }
 
   return {
@@ -158,9 +174,7 @@ export function connectOkta({ scimBaseUrl, token }: { scimBaseUrl: string; token
     addMember: (group, employee) => pushMembership(group, { op: 'add', path: 'members', value: [memberOf(employee)] }),
     removeMember: (group, employee) =>
       pushMembership(group, { op: 'remove', path: `members[value eq "${idOf(employee)}"]` }),
-    async deactivate(employee) {
-      await patch(`/Users/${idOf(employee)}`, { op: 'replace', value: { active: false } })
-    },
+    deactivate: (employee) => setActive(employee, false),
     idOf,
     close: () => pool.destroy(),
   }

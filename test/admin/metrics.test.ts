@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createMetrics, type Metrics } from '../../src/admin/metrics.ts'
 import { createDatabase as createKysely, createPool } from '../../src/db/pool.ts'
+import { envelope, logEvent, post, userTarget } from '../receivers/okta-calls.ts'
+import { makeSecret } from '../receivers/world.ts'
 import type { ScimClient } from '../support/clients.ts'
 import { type Scrape, scrape } from '../support/exposition.ts'
 import { connect, createDatabase, startPostgres, type TestDatabase } from '../support/postgres.ts'
@@ -14,10 +16,16 @@ import {
 import { waitFor } from '../support/wait-for.ts'
 
 const perLane = ['server', 'lane']
+const perChannel = ['directory', 'channel']
 
 /** Every family of ours, with its type and labels; those of Node and the process come with prom-client. */
 const families: Record<string, [type: string, labels: string[]]> = {
   tenure_alarms: ['gauge', ['kind', 'severity']],
+  tenure_channel_event_lag_seconds: ['histogram', perChannel],
+  tenure_channel_events_total: ['counter', [...perChannel, 'effect']],
+  tenure_channel_events_waiting: ['gauge', perChannel],
+  tenure_channel_last_event_age_seconds: ['gauge', perChannel],
+  tenure_channel_refusals_total: ['counter', [...perChannel, 'reason']],
   tenure_converge_duration_seconds: ['histogram', ['lane']],
   tenure_converge_failures_total: ['counter', ['lane']],
   tenure_converge_lag_seconds: ['histogram', ['lane']],
@@ -178,6 +186,32 @@ describe('metrics', () => {
       await owner.query('alter table entitlement drop constraint broken')
       await owner.end()
     }
+  })
+
+  it('count what event channels tell, how late it is, and who was turned away', async () => {
+    const secret = makeSecret('event hook')
+    await tenure.admin.put('/directories/acme/channels/okta', { secret })
+    const url = `${tenure.url}/directories/acme/events/okta`
+    const published = new Date(Date.now() - 90_000).toISOString()
+    const leave = (id: string) =>
+      logEvent('user.lifecycle.deactivate', [userTarget({ oktaId: id, userName: `${id}@acme.example` })], { published })
+    const [nobody, another] = [leave('00uNobody'), leave('00uAnother')]
+    expect((await post(url, secret, envelope([nobody]))).status).toBeLessThan(300)
+    expect((await post(url, secret, envelope([nobody, another]))).status).toBeLessThan(300)
+    expect((await post(url, `${secret}x`, envelope([nobody]))).status).toBe(401)
+
+    const channel = { directory: 'acme', channel: 'okta' }
+    const after = await waitFor(
+      async () => [await read()].find((scraped) => scraped.value('tenure_channel_refusals_total', channel) === 1),
+      { what: 'the call that was turned away to be counted' },
+    )
+    expect(after.value('tenure_channel_events_total', { ...channel, effect: 'waiting' })).toBe(2)
+    expect(after.value('tenure_channel_events_total', { ...channel, effect: 'duplicate' })).toBe(1)
+    expect(after.value('tenure_channel_event_lag_seconds_count', channel), 'a duplicate is late anyway').toBe(2)
+    expect(after.value('tenure_channel_event_lag_seconds_bucket', { ...channel, le: '60' })).toBe(0)
+    expect(after.value('tenure_channel_event_lag_seconds_bucket', { ...channel, le: '300' })).toBe(2)
+    expect(after.value('tenure_channel_events_waiting', channel)).toBe(2)
+    expect(after.value('tenure_channel_last_event_age_seconds', channel)).toBeLessThan(60)
   })
 
   it('have the names, types and labels that dashboards rely on, and no others', async () => {

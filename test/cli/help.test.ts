@@ -18,6 +18,9 @@ describe('every command', () => {
       ...['list', 'show', 'add', 'set', 'unknown', 'remove'].map((verb) => `directory ${verb}`),
       ...['list', 'add', 'remove'].map((verb) => `token ${verb}`),
       ...['list', 'set', 'remove'].map((verb) => `issuer ${verb}`),
+      ...['list', 'show', 'set-okta', 'set-ssf', 'set-global-token-revocation', 'check', 'events', 'remove'].map(
+        (verb) => `channel ${verb}`,
+      ),
       ...['list', 'show', 'add', 'set', 'pause', 'resume', 'rotate-secret', 'remove'].map((verb) => `server ${verb}`),
       ...['list', 'add', 'remove'].map((verb) => `server credential ${verb}`),
       ...['list', 'show', 'add', 'set', 'rotate-secret', 'remove', 'presets'].map((verb) => `client ${verb}`),

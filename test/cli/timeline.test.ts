@@ -119,6 +119,18 @@ describe('the timeline of a person', () => {
     expect(draw([], 80)).toEqual([])
   })
 
+  it('says over which channel it was told, what came of it, and how late it was', () => {
+    const caep = 'https://schemas.openid.net/secevent/caep/event-type/session-revoked'
+    const told = (type: string, effect: string, lagMs: number | null) =>
+      item('inbound', 5, null, { channel: 'okta', type, kind: 'left', effect, lagMs })
+    const lines = draw(
+      [event('left', 0), told('user.lifecycle.deactivate', 'cut', 1_240), told(caep, 'confirmed', null)],
+      120,
+    )
+    expect(lines[2]).toMatch(/okta: user\.lifecycle\.deactivate, cut, 1\.24 s after it happened$/)
+    expect(lines[3]).toMatch(/okta: session-revoked, confirmed$/)
+  })
+
   it('names the operator behind a cut', () => {
     const [heading] = draw([event('sessions_revoked', 0, { source: 'admin', actor: 'key:ada' })], 80)
     expect(heading).toContain('sessions_revoked by admin (key:ada)')

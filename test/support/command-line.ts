@@ -15,6 +15,8 @@ export interface RunOptions {
   readonly env?: Record<string, string>
   /** Has the process believe that its three streams are a terminal of 80 columns, and answers its question. */
   readonly terminal?: { readonly answer?: string }
+  /** What is piped into it. */
+  readonly input?: string
   readonly cwd?: string
 }
 
@@ -26,13 +28,13 @@ export class CommandLine {
     this.#env = env
   }
 
-  async run(args: readonly string[], { env = {}, terminal, cwd }: RunOptions = {}): Promise<Ran> {
+  async run(args: readonly string[], { env = {}, terminal, input, cwd }: RunOptions = {}): Promise<Ran> {
     const child = spawn(process.execPath, [...(terminal ? ['--import', playTerminal] : []), program, ...args], {
       env: { PATH: process.env.PATH ?? '', ...this.#env, ...env },
       stdio: 'pipe',
       cwd,
     })
-    child.stdin.end(terminal?.answer ?? '')
+    child.stdin.end(input ?? terminal?.answer ?? '')
     const [stdout, stderr, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')])
     const note = recorderOf('bin/tenure.js', args)
     for (const [stream, said] of Object.entries({ stdout, stderr }))

@@ -106,6 +106,7 @@ export class SecretRecord {
     const call = `${method} ${new URL(url).pathname}`
     if (status !== 401) this.#credentials(authorization, call)
     this.#given(call, body)
+    if (status < 300 && /^PUT .*\/channels\//.test(call)) this.#ofChannel(call, fieldsOf(body))
     const mayShow = method !== 'GET' && / \/(admin\/v1\/|oauth2\/token$)/.test(call) && status < 300
     const id = this.output(`the answer to ${call} (${status})`, `${headers}\n${text}`)
     if (mayShow) this.#shown(text, `made by ${call}`, id)
@@ -149,6 +150,12 @@ export class SecretRecord {
     if (typeof fields.token !== 'string' || !/ \/(admin\/v1\/grants|oauth2\/\w+)$/.test(call)) return
     if (fields.token_type_hint === 'jti') this.innocent(fields.token)
     else this.secret(fields.token, `token given to ${call}`)
+  }
+
+  /** What an event channel was set up with: its sender's secrets, and ours. */
+  #ofChannel(call: string, fields: Record<string, unknown>): void {
+    for (const name of ['secret', 'pushAuthorization', 'apiToken', 'token'])
+      for (const value of [fields[name]].flat()) if (typeof value === 'string') this.secret(value, `${name} of ${call}`)
   }
 
   /** What an MCP client proves itself with. A short one is a test's way to be wrong. */

@@ -9,7 +9,7 @@ import { relative } from '../times.ts'
 interface Alarm {
   readonly kind: string
   readonly severity: 'critical' | 'warning'
-  readonly subject: { server?: string; directory?: string; rule?: string; user?: string }
+  readonly subject: { server?: string; directory?: string; channel?: string; rule?: string; user?: string }
   readonly since: string
   readonly count: number
   readonly message: string
@@ -56,9 +56,9 @@ export function alarmCommand(program: Command, session: Session): void {
   })
 }
 
-function subjectOf({ server, directory, rule, user }: Alarm['subject'], name: NameOf): string {
+function subjectOf({ server, directory, channel, rule, user }: Alarm['subject'], name: NameOf): string {
   const parts = [
-    ...(directory ? [`directory ${directory}`] : []),
+    ...(channel ? [`channel ${channel} of ${directory}`] : directory ? [`directory ${directory}`] : []),
     ...(server ? [`server ${server}`] : []),
     ...(rule ? [`rule ${rule}`] : []),
     ...(user ? [`user ${name(user)}`] : []),

@@ -9,7 +9,7 @@ interface Job {
   readonly id: string
   readonly kind: string
   readonly state: string
-  readonly user: string
+  readonly user: string | null
   readonly server: string | null
   readonly error: string | null
   readonly attempts: number
@@ -21,6 +21,7 @@ interface Replayed {
   readonly requeued: number
   readonly deliveries: number
   readonly users: number
+  readonly events?: number
   readonly skipped: {
     inFlight: number
     delivered: number
@@ -35,11 +36,15 @@ interface ReplayOptions extends OutputOptions {
   dryRun?: boolean
 }
 
-const kinds = ['delivery', 'user']
+const kinds = ['delivery', 'user', 'event']
 
 /** `tenure job`: what failed, and having it done again. */
 export function jobCommands(program: Command, session: Session): void {
-  const job = noun(program, 'job', 'work that failed: deliveries, and people whose access could not be worked out')
+  const job = noun(
+    program,
+    'job',
+    'work that failed: deliveries, people whose access could not be worked out, events of people not known yet',
+  )
 
   listVerb(job, 'list', {
     description: 'newest failure first; parked work has used up its tries',
@@ -71,7 +76,7 @@ export function jobCommands(program: Command, session: Session): void {
             },
             {
               head: 'SERVER',
-              value: (each) => each.server ?? '(user)',
+              value: (each) => each.server ?? `(${each.kind})`,
               least: 6,
             },
             { head: 'USER', value: ({ user }) => name(user), least: 8 },
@@ -116,8 +121,11 @@ export function jobCommands(program: Command, session: Session): void {
     })
 }
 
-function told({ deliveries, users, skipped }: Replayed, dryRun: boolean): string {
-  const work = `${count(deliveries, 'delivery', 'deliveries')} and ${count(users, 'person', 'people')}`
+function told({ deliveries, users, events = 0, skipped }: Replayed, dryRun: boolean): string {
+  const parts = [count(deliveries, 'delivery', 'deliveries'), count(users, 'person', 'people')]
+  const work = [...parts, ...(events === 0 ? [] : [count(events, 'event that waits', 'events that wait')])].join(
+    ' and ',
+  )
   const left = [
     [skipped.inFlight, 'being sent right now'],
     [skipped.alreadyDue ?? 0, 'due already'],

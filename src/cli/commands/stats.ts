@@ -1,7 +1,9 @@
 import type { Command } from 'commander'
 import { verb } from '../command.ts'
 import type { OutputOptions, Session } from '../session.ts'
-import { duration } from '../times.ts'
+import type { Column } from '../table.ts'
+import { duration, relative } from '../times.ts'
+import type { Health } from './channel-shown.ts'
 
 interface Stats {
   readonly users: {
@@ -27,20 +29,22 @@ interface Stats {
     p50: number | null
     p99: number | null
   }
+  readonly channels?: ReadonlyArray<{ directory: string; channel: string; health: Health }>
   readonly secrets?: { sealed: number; underOlderKeys: number }
 }
 
-/** `tenure stats`: what is behind, per server, and how long a cut takes to arrive. */
+/** `tenure stats`: what is behind, per server, how long a cut takes to arrive, and how channels tell of it. */
 export function statsCommand(program: Command, session: Session): void {
   verb(program, 'stats', {
-    description: 'how many, how far behind each server is, and how long a cut takes to arrive',
+    description:
+      'how many, how far behind each server is, how long a cut takes to arrive, and how event channels tell of it',
     examples: ['tenure stats', "tenure stats --json | jq '.servers[] | select(.parked > 0)'"],
   }).action(async (options: OutputOptions) => {
     const stats = await session.api.get<Stats>('/stats')
     session.give(stats, options, { text: () => told(stats) })
   })
 
-  function told({ users, grants, queue, servers, killTimeMs, secrets }: Stats): string {
+  function told({ users, grants, queue, servers, channels = [], killTimeMs, secrets }: Stats): string {
     const { colours } = session.terminal
     const record = session.record([
       ['people', `${figure(users.living)}, ${figure(users.active)} of them active, ${figure(users.held)} held`],
@@ -60,7 +64,8 @@ export function statsCommand(program: Command, session: Session): void {
           : `${figure(secrets.sealed)} sealed${secrets.underOlderKeys === 0 ? '' : `, ${figure(secrets.underOlderKeys)} under older keys`}`,
       ],
     ])
-    if (servers.length === 0) return record
+    const heard = channels.length === 0 ? [] : [session.table(channels, channelColumns(session.terminal.now))]
+    if (servers.length === 0) return [record, ...heard].join('\n\n')
     const zero = (text: string) => (/^ *[0-]$/.test(text) ? colours.dim(text) : text)
     const table = session.table(servers, [
       { head: 'SERVER', value: ({ server }) => server },
@@ -101,8 +106,40 @@ export function statsCommand(program: Command, session: Session): void {
         paint: zero,
       },
     ])
-    return `${record}\n\n${table}`
+    return [record, table, ...heard].join('\n\n')
   }
+}
+
+type ChannelRow = NonNullable<Stats['channels']>[number]
+
+function channelColumns(now: Date): Array<Column<ChannelRow>> {
+  return [
+    { head: 'CHANNEL', value: ({ channel }) => channel },
+    { head: 'DIRECTORY', value: ({ directory }) => directory, least: 6 },
+    {
+      head: 'LAST EVENT',
+      value: ({ health }) => (health.lastEventAt ? relative(health.lastEventAt, now) : 'never'),
+      paint: (text, { health }, paints) => (health.silentSince ? paints.yellow(text) : text),
+    },
+    {
+      head: 'LAG',
+      value: ({ health: { lagMs } }) => (lagMs.p50 === null ? null : duration(lagMs.p50)),
+      align: 'right',
+    },
+    { head: 'FIRST', value: ({ health }) => health.firstSignal.first, align: 'right' },
+    {
+      head: 'AHEAD BY',
+      value: ({ health: { firstSignal } }) =>
+        firstSignal.medianLeadMs === null ? null : duration(firstSignal.medianLeadMs),
+      align: 'right',
+    },
+    { head: 'WAITING', value: ({ health }) => health.waiting, align: 'right' },
+    {
+      head: 'REFUSED',
+      value: ({ health }) => health.refusals.reduce((sum, { count }) => sum + count, 0),
+      align: 'right',
+    },
+  ]
 }
 
 function figure(number: number): string {
