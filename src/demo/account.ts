@@ -1,4 +1,15 @@
-import type { Figures, Left, Moved, Onboarding, Released, Replayed, Running, SignedIn, Told } from './figures.ts'
+import type {
+  Figures,
+  Left,
+  Moved,
+  Onboarding,
+  Released,
+  Replayed,
+  Running,
+  SignedIn,
+  Suspended,
+  Told,
+} from './figures.ts'
 import { type Colours, count } from './screen.ts'
 
 /** The figures in words. Each part begins with an empty line and fits a terminal of 80 columns. */
@@ -8,6 +19,7 @@ export interface Account {
   signedIn(figures: SignedIn): string
   left(figures: Left): string
   mended(replayed: Replayed, released: Released): string
+  suspended(figures: Suspended): string
   verdict(figures: Pick<Figures, 'ok' | 'checks'>, seconds: number): string
   running(running: Running, leaver: Left): string
 }
@@ -101,6 +113,24 @@ export function createAccount(colours: Colours): Account {
         heading('Mended', `${replayed.name} is well again and an admin replays; ${released.name} wakes up`),
         row(`${replayed.name} told, after the replay`, `${replayed.landedMs.toFixed(1)} ms`),
         row(`${released.name} answers, having hung for`, `${released.heldMs.toFixed(1)} ms`),
+      ].join('\n')
+    },
+
+    suspended({ name, told, ...figures }) {
+      const [given] = name.split(' ')
+      return [
+        heading('Suspended', `${name}: SCIM says nothing, Okta's event hook does`),
+        row("Okta's event hook is sent", '0 ms'),
+        ...timeline([
+          { label: 'committed: the hook has its 200', ms: figures.answeredMs, colour: cyan },
+          {
+            label: `introspection denies ${figures.tokensDenied} of ${figures.tokens} tokens`,
+            ms: figures.introspectionDeniesMs,
+            colour: cyan,
+          },
+          ...told.map((one) => ({ label: `${one.name} told`, ms: one.ms })),
+        ]),
+        row(`SCIM deactivates ${given} too`, `${figures.leadMs.toFixed(0)} ms`, dim('confirmed; nobody is told again')),
       ].join('\n')
     },
 

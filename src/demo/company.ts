@@ -14,6 +14,8 @@ export interface Company {
   readonly groups: readonly string[]
   /** Design today, Product in a minute. */
   readonly mover: Employee
+  /** Of whom Okta says first by an event hook that access has ended. */
+  readonly suspended: Employee
   /** A design engineer: in both groups, and so at all servers. */
   readonly leaver: Employee
   /** A designer, hired after all the others. */
@@ -97,13 +99,21 @@ const sizes: ReadonlyArray<readonly [department: string, percent: number]> = [
   ['Finance', 4],
 ]
 
-/** @param people at least 2: the one who moves and the one who leaves */
+/** @param people at least 3: who moves, who leaves and who is suspended */
 export function foundCompany(people: number): Company {
   const leaver = employ(0, ['Engineering', 'Design'])
   const mover = employ(1, ['Design'])
-  const others = Array.from({ length: people - 2 }, (_, index) => employ(index + 2, [departmentOf(index)]))
+  const suspended = employ(2, ['Engineering'])
+  const others = Array.from({ length: people - 3 }, (_, index) => employ(index + 3, [departmentOf(index)]))
   const newcomer = employ(people, ['Design'])
-  return { employees: [leaver, mover, ...others], groups: Object.keys(earned), mover, leaver, newcomer }
+  return {
+    employees: [leaver, mover, suspended, ...others],
+    groups: Object.keys(earned),
+    mover,
+    leaver,
+    suspended,
+    newcomer,
+  }
 }
 
 /** 37 and 100 have no common divisor, so that every hundred people are spread as `sizes` says, and well mixed. */

@@ -10,6 +10,7 @@ import type { Figures, Running } from './figures.ts'
 import { createScreen, type Screen } from './screen.ts'
 import { type Stage, setStage } from './stage.ts'
 import { deliveriesFor, move, offboard, onboard, release, replay } from './story.ts'
+import { suspend } from './suspension.ts'
 import { startTenure, type TenureProcess } from './tenure.ts'
 
 export interface DemoOptions {
@@ -26,7 +27,7 @@ const ill = { hanging: 'figma', failing: 'canva' } as const
 
 /**
  * The whole of Tenure, between an Okta, an identity provider and seven vendors' MCP servers that are played: people join,
- * one moves, one leaves while two servers misbehave. Nothing inside Tenure is; nor is the agent of the one who leaves, in
+ * one moves, one leaves while two servers misbehave, one is suspended. Nothing inside Tenure is; nor is the agent of the one who leaves, in
  * the middle of a call of the company's own MCP server: an MCP client and a server of the official packages.
  *
  * @returns the exit code: 0 when everything happened as promised
@@ -124,8 +125,10 @@ async function play(
   const replayed = await watched(replay(stage, ill.failing))
   const released = await watched(release(stage, ill.hanging, left.hangingSince))
   screen.print(account.mended(replayed.figures, released.figures))
+  const suspended = await watched(suspend(stage))
+  screen.print(account.suspended(suspended.figures))
 
-  const checks = [onboarded, moved, signedIn, left, replayed, released].flatMap((part) => part.checks)
+  const checks = [onboarded, moved, signedIn, left, replayed, released, suspended].flatMap((part) => part.checks)
   const running: Running = {
     adminUrl: `${url}/admin/v1`,
     scimBaseUrl: stage.scimBaseUrl,
@@ -145,6 +148,7 @@ async function play(
     leaver: left.figures,
     replay: replayed.figures,
     release: released.figures,
+    suspension: suspended.figures,
     checks,
     ...(keep ? { running } : {}),
   }

@@ -11,6 +11,7 @@ export interface Figures {
   readonly leaver: Left
   readonly replay: Replayed
   readonly release: Released
+  readonly suspension: Suspended
   readonly checks: readonly Check[]
   /** With `--keep`: where to look. */
   readonly running?: Running
@@ -116,6 +117,21 @@ export interface Released {
   readonly name: string
   readonly heldMs: number
   readonly delivered: boolean
+}
+
+/** Somebody of whom an event hook told before SCIM did. */
+export interface Suspended {
+  readonly name: string
+  readonly userName: string
+  /** Okta has the answer to its hook: the cut is committed. */
+  readonly answeredMs: number
+  /** The answer to the first introspection that began after that. */
+  readonly introspectionDeniesMs: number
+  readonly tokens: number
+  readonly tokensDenied: number
+  readonly told: readonly Told[]
+  /** By how much the hook came before SCIM. */
+  readonly leadMs: number
 }
 
 export interface Check {

@@ -1,8 +1,10 @@
+import { randomBytes } from 'node:crypto'
 import { type Agent, createAgent } from './agent.ts'
 import { type Company, type Employee, rules, type ServerId, type VendorId, vendors } from './company.ts'
 import { createDirectFetch } from './direct-fetch.ts'
 import { type IdentityProvider, startIdentityProvider } from './identity-provider.ts'
 import { connectOkta, type Okta } from './okta.ts'
+import type { EventHook } from './okta-hooks.ts'
 import { type McpServer, startVendor, type Vendor } from './servers.ts'
 import type { TenureProcess } from './tenure.ts'
 import { startWarehouse, type Warehouse } from './warehouse.ts'
@@ -12,6 +14,8 @@ export interface Stage {
   readonly tenure: TenureProcess
   readonly company: Company
   readonly okta: Okta
+  /** Of that org, with Tenure at its end. */
+  readonly hook: EventHook
   readonly identityProvider: IdentityProvider
   readonly vendors: readonly Vendor[]
   readonly warehouse: Warehouse
@@ -47,6 +51,7 @@ export async function setStage(tenure: TenureProcess, company: Company): Promise
   }
   try {
     const okta = started(connectOkta({ scimBaseUrl, token }))
+    const hook = await setUpHook(tenure)
     const identityProvider = started(await startIdentityProvider(mcpClient))
     const { issuer } = identityProvider
     await admin.call('PUT', `/directories/${directory}/issuer`, { issuer, subject: 'externalId' })
@@ -71,6 +76,7 @@ export async function setStage(tenure: TenureProcess, company: Company): Promise
       tenure,
       company,
       okta,
+      hook,
       identityProvider,
       vendors: theirs,
       warehouse,
@@ -85,6 +91,14 @@ export async function setStage(tenure: TenureProcess, company: Company): Promise
     await close()
     throw error
   }
+}
+
+/** What an admin makes up and tells both sides. */
+async function setUpHook({ url, admin }: TenureProcess): Promise<EventHook> {
+  const secret = randomBytes(32).toString('base64url')
+  await admin.call('PUT', `/directories/${directory}/channels/okta`, { secret })
+  const uri = `${url}/directories/${directory}/events/okta`
+  return { id: 'who0000000000000demo', orgUrl: 'https://acme.okta.example', uri, secret }
 }
 
 async function register({ url, admin }: TenureProcess, server: McpServer): Promise<void> {

@@ -274,7 +274,7 @@ interface Token extends Held {
 }
 
 /** At every vendor where the person has access, with all the scopes that it gives. */
-async function issueTokens(vendors: readonly Vendor[], directory: string, employee: Employee): Promise<Token[]> {
+export async function issueTokens(vendors: readonly Vendor[], directory: string, employee: Employee): Promise<Token[]> {
   const access = accessOf(employee.groups)
   return Promise.all(
     vendors
@@ -287,7 +287,7 @@ async function issueTokens(vendors: readonly Vendor[], directory: string, employ
 }
 
 /** Each server asks about its token at once. Should one still be called good, it asks until that ends. */
-async function askOfAll(tokens: readonly Held[]): Promise<{ count: number; firstAt: number }> {
+export async function askOfAll(tokens: readonly Held[]): Promise<{ count: number; firstAt: number }> {
   const answers = await Promise.all(
     tokens.map(async ({ server, token }) => {
       const denied = !(await server.isActive(token))
@@ -305,7 +305,7 @@ function isTold(heard: Heard | undefined, scopes: readonly string[] | undefined)
   return scopes === undefined ? !heard.active : heard.active && String([...heard.scopes].sort()) === String(scopes)
 }
 
-function toldAt({ id, name }: McpServer): (heard: Heard) => (sentAt: number) => Told {
+export function toldAt({ id, name }: McpServer): (heard: Heard) => (sentAt: number) => Told {
   return ({ type, scopes, at }) =>
     (sentAt) => ({ server: id, name, type, scopes, ms: at - sentAt })
 }

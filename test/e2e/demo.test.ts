@@ -79,7 +79,7 @@ describe.runIf(process.platform === 'linux')('tenure demo', () => {
     expect(figures).toMatchObject({ ok: true, people: 60, servers: 8, groups: 8 })
     expect(figures.onboarding.deliveries).toBeGreaterThanOrEqual(240)
 
-    const { agent, leaver, mover, replay, release } = figures
+    const { agent, leaver, mover, replay, release, suspension } = figures
     expect(mover.told.map(({ server, type }: { server: string; type: string }) => `${server} ${type}`).sort()).toEqual([
       'atlassian access.granted',
       'canva access.revoked',
@@ -107,6 +107,9 @@ describe.runIf(process.platform === 'linux')('tenure demo', () => {
     expect(leaver.failing).toMatchObject({ server: 'canva', status: 500 })
     expect(replay).toMatchObject({ server: 'canva', requeued: 1 })
     expect(release).toMatchObject({ server: 'figma', delivered: true })
+    expect(suspension).toMatchObject({ tokens: 5, tokensDenied: 5 })
+    expect(suspension.told).toHaveLength(6)
+    expectAscending(suspension.answeredMs, suspension.introspectionDeniesMs, suspension.leadMs)
     expect(figures.checks.filter(({ held }: { held: boolean }) => !held)).toEqual([])
     expect(figures.checks.map(({ claim }: { claim: string }) => claim)).toEqual(
       expect.arrayContaining([
@@ -114,6 +117,8 @@ describe.runIf(process.platform === 'linux')('tenure demo', () => {
         expect.stringContaining('running call was ended'),
         expect.stringContaining('next call was answered 401'),
         expect.stringContaining('silent retry got new ID-JAGs'),
+        expect.stringContaining('event hook was verified'),
+        expect.stringContaining('confirmed the cut: no server was told twice'),
       ]),
     )
     for (const row of ["Ada's running call has ended", 'the next call is answered 401', 'silent retry: 2 of 2'])
