@@ -31,6 +31,11 @@ export async function up(db: Kysely<unknown>): Promise<void> {
   await sql`create index inbound_event_by_channel on inbound_event (directory_id, channel_kind, received_at)`.execute(
     db,
   )
+  // What access hangs on is a small part of it, and what a channel's health is read from.
+  await sql`
+    create index inbound_event_that_cut on inbound_event (directory_id, channel_kind, received_at) where effect in ('cut', 'confirmed')`.execute(
+    db,
+  )
   await sql`create index inbound_event_by_user on inbound_event (user_id, seq)`.execute(db)
   await sql`create index inbound_event_ambiguous on inbound_event (directory_id, received_at) where effect = 'ambiguous'`.execute(
     db,
@@ -38,7 +43,7 @@ export async function up(db: Kysely<unknown>): Promise<void> {
   await sql`create index inbound_event_to_ask on inbound_event (directory_id, channel_kind, ask_due_at) where ask_due_at is not null`.execute(
     db,
   )
-  await sql`create index inbound_event_over on inbound_event (received_at)`.execute(db)
+  await sql`create index inbound_event_in_time on inbound_event using brin (received_at)`.execute(db)
 
   // What SCIM states of a user is looked up where SCIM keeps it; here is what only events tell: a sender's own id of
   // somebody who was found by another name of the same event.

@@ -92,7 +92,10 @@ const ssfSettings = {
   subjectIssuers: z.array(issuerUrl).min(1).max(20).optional().meta({
     description: 'Other issuers of the subjects that it names: the identity provider, where the transmitter is not it',
   }),
-  algorithms,
+  tenant: z.string().min(1).max(300).optional().meta({
+    description: 'What the `tenant` of a complex subject must be; any is refused where this is left out',
+  }),
+  algorithms: algorithms.meta({ description: 'Of its signatures [RS256 alone]' }),
   effects: effects('by the last segment of its URI, or the whole'),
 }
 

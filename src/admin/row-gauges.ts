@@ -1,6 +1,7 @@
 import { sql } from 'kysely'
 import { Counter, Gauge, Registry } from 'prom-client'
 import type { Database } from '../db/pool.ts'
+import { lastEvent } from '../directory/channel-pulse.ts'
 import { countGrants, countUsers } from './stats.ts'
 
 export interface OpenAlarm {
@@ -129,8 +130,7 @@ interface ChannelRow {
 async function readChannels(db: Database): Promise<ChannelRow[]> {
   const { rows } = await sql<ChannelRow>`
     select c.directory_id as directory, c.kind as channel,
-      (select extract(epoch from clock_timestamp() - e.received_at)::float8 from inbound_event e
-       where e.directory_id = c.directory_id and e.channel_kind = c.kind order by e.received_at desc limit 1) as "lastEventAge",
+      extract(epoch from clock_timestamp() - ${lastEvent})::float8 as "lastEventAge",
       (select count(*) from inbound_event e
        where e.waits_until is not null and e.directory_id = c.directory_id and e.channel_kind = c.kind) as waiting,
       (select coalesce(jsonb_object_agg(r.reason, r.count), '{}') from channel_refusal r

@@ -130,7 +130,7 @@ export function createAccount(colours: Colours): Account {
           },
           ...told.map((one) => ({ label: `${one.name} told`, ms: one.ms })),
         ]),
-        row(`SCIM deactivates ${given} too`, `${figures.leadMs.toFixed(0)} ms`, dim('confirmed; nobody is told again')),
+        row(`SCIM deactivates ${given} too`, `${figures.leadMs.toFixed(0)} ms`, dim('confirmed, told to nobody')),
       ].join('\n')
     },
 

@@ -16,6 +16,8 @@ export interface Stage {
   readonly okta: Okta
   /** Of that org, with Tenure at its end. */
   readonly hook: EventHook
+  /** Past whatever proxy the environment names: everybody is on this machine. */
+  readonly fetch: typeof globalThis.fetch
   readonly identityProvider: IdentityProvider
   readonly vendors: readonly Vendor[]
   readonly warehouse: Warehouse
@@ -77,6 +79,7 @@ export async function setStage(tenure: TenureProcess, company: Company): Promise
       company,
       okta,
       hook,
+      fetch: direct.fetch,
       identityProvider,
       vendors: theirs,
       warehouse,

@@ -11,10 +11,10 @@ import { askOfAll, issueTokens, toldAt } from './story.ts'
  * no news to anybody.
  */
 export async function suspend(stage: Stage): Promise<Part<Suspended>> {
-  const { okta, servers, vendors, company, directory, hook } = stage
+  const { okta, servers, vendors, company, directory, hook, fetch } = stage
   const { suspended } = company
   const userId = okta.idOf(suspended)
-  const isVerified = await verifyEventHook(hook)
+  const isVerified = await verifyEventHook(hook, { fetch })
   const tokens = await issueTokens(vendors, directory, suspended)
   const wereActive = await Promise.all(tokens.map(({ server, token }) => server.isActive(token)))
   const access = accessOf(suspended.groups)
@@ -25,7 +25,7 @@ export async function suspend(stage: Stage): Promise<Part<Suspended>> {
   const sentAt = performance.now()
   const since = () => performance.now() - sentAt
   const about = party(suspended.oktaId, 'User', suspended.userName, nameOf(suspended))
-  const [attempt] = await deliverEvents(hook, [logEvent('user.lifecycle.suspend', [about])])
+  const [attempt] = await deliverEvents(hook, [logEvent('user.lifecycle.suspend', [about])], { fetch })
   const answeredMs = since()
   const denied = await askOfAll(tokens)
   const told = (await Promise.all(revocations)).map((tell) => tell(sentAt))

@@ -76,9 +76,11 @@ const lag = sql`
     select jsonb_build_object('count', count(*), 'p50', ${percentile(0.5, sql`late`)}, 'p99', ${percentile(0.99, sql`late`)}) as summary
     from (
       select greatest(e.received_at - e.occurred_at, interval '0') as late from (
-        select * from inbound_event e
-        where e.directory_id = c.directory_id and e.channel_kind = c.kind and e.received_at > clock_timestamp() - interval '1 day'
-        order by e.received_at desc limit 1000) e
+        -- In the order of the whole key: see channel-pulse.ts.
+        select received_at, occurred_at from inbound_event
+        where (directory_id, channel_kind, received_at) > (c.directory_id, c.kind, clock_timestamp() - interval '1 day')
+          and (directory_id, channel_kind, received_at) < (c.directory_id, c.kind, 'infinity'::timestamptz)
+        order by directory_id desc, channel_kind desc, received_at desc limit 1000) e
       where e.occurred_at is not null) e) lag`
 
 /** Cuts that it made, each with whoever confirmed it next: another channel, or SCIM, whose `left` of a held user cuts nothing. */

@@ -59,6 +59,17 @@ describe('a hold, and what Okta says when it is asked (design §1)', () => {
     expect(await world.standing(person)).toMatchObject({ hold: null })
   })
 
+  it('ends for whom the app calls by another name than Okta does, known by the id', async () => {
+    const person = await hire()
+    const userName = `other-${names++}@app.example`
+    const emails = [{ value: userName, type: 'work', primary: true }]
+    await world.scim.patchUser(person.id, { op: 'replace', value: { userName, emails } })
+    await world.okta.suspend(person)
+    await world.okta.unsuspend(person)
+    await world.work()
+    expect(await world.standing(person)).toMatchObject({ epoch: 1, hold: null })
+  })
+
   it.each([
     ['ACTIVE', true],
     ['PASSWORD_EXPIRED', true],
