@@ -31,6 +31,10 @@ const shownByUs = z
   .max(8_192)
   .regex(/^[!-~]+$/, 'must be printable ASCII without spaces')
 
+const named = z
+  .record(z.string().min(1).max(1_000), z.string().min(1).max(300))
+  .refine((given) => Object.keys(given).length <= 500, 'must not have more than 500')
+
 const signalKind = z.enum(['left', 'suspended', 'sessions_revoked', 'enabled', 'changed', 'noted'])
 const effects = (what: string) =>
   z
@@ -54,6 +58,23 @@ export const oktaSettings = {
     .max(3_600)
     .optional()
     .meta({ description: 'Between two readings of the System Log [60]' }),
+  idJag: z
+    .strictObject({
+      lifeSeconds: z.int().min(60).max(86_400).optional().meta({
+        description: 'For so long a token that came of one is taken to live [3600]',
+      }),
+      servers: named.optional().meta({
+        description: 'The server here, by an audience, a resource, an app or an authorization server of Okta',
+      }),
+      clients: named.optional().meta({
+        description: 'The MCP client as rules name it, by a client or an agent of Okta',
+      }),
+    })
+    .optional()
+    .meta({
+      description:
+        'ID-JAGs that the System Log shows are recorded as grants of the servers that they are for; left out: not',
+    }),
   effects: effects('by event type'),
 }
 

@@ -175,9 +175,8 @@ describe("a sender's own id", () => {
   })
 
   it('is taught to many by one call, in any order, twice', async () => {
-    const people = await Promise.all(
-      ['a', 'b', 'c'].map(async (name) => [name, await world.hire({ userName: name })] as const),
-    )
+    const names = Array.from({ length: 60 }, (_, index) => `n${index}`)
+    const people = await Promise.all(names.map(async (name) => [name, await world.hire({ userName: name })] as const))
     const call = () => people.map(([name]) => signal('noted', [pair(`sub-${name}`), named(name)]))
     await world.locks.expectNoDeadlock(async () => {
       for (let round = 0; round < 10; round++) {
@@ -185,7 +184,9 @@ describe("a sender's own id", () => {
         await Promise.all([world.intake.receive(okta, call()), world.another().receive(okta, call().toReversed())])
       }
     })
-    expect(await links()).toEqual(people.map(([name, id]) => ({ issuer, subject: `sub-${name}`, user_id: id })))
+    expect(await links()).toEqual(
+      expect.arrayContaining(people.map(([name, id]) => ({ issuer, subject: `sub-${name}`, user_id: id }))),
+    )
   })
 })
 

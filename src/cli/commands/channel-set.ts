@@ -7,7 +7,8 @@ import type { OutputOptions, Session } from '../session.ts'
 import type { Channel } from './channel-shown.ts'
 
 type Give = (channel: Channel, options: OutputOptions) => void
-type Effects = Record<string, string>
+type Names = Record<string, string>
+type Effects = Names
 
 interface OktaOptions extends OutputOptions {
   secretFile?: string
@@ -16,6 +17,10 @@ interface OktaOptions extends OutputOptions {
   apiToken: boolean
   appId?: string
   pollSeconds?: number
+  idJag?: boolean
+  idJagLife?: number
+  idJagServer?: Names
+  idJagClient?: Names
   effect?: Effects
 }
 
@@ -31,6 +36,7 @@ interface SsfOptions extends OutputOptions {
   verificationEndpoint?: string
   streamEvent?: string[]
   legacy?: boolean
+  tenant?: string
   subject?: string
   subjectIssuer?: string[]
   algorithm?: string[]
@@ -82,14 +88,20 @@ function setOkta(channel: Command, session: Session, give: Give): void {
       .option('--api-token-file <file>', 'an API token of the org: a file, - for standard input')
       .option('--no-api-token', 'it is asked nothing any more')
       .option('--app-id <id>', 'of the app integration that provisions Tenure: who loses it has left')
-      .option('--poll-seconds <seconds>', 'between two readings of the System Log [60]', positive),
+      .option('--poll-seconds <seconds>', 'between two readings of the System Log [60]', positive)
+      .option('--id-jag', 'ID-JAGs that the System Log shows are recorded as grants')
+      .option('--id-jag-life <seconds>', 'for so long a token that came of one is taken to live [3600]', positive)
+      .option('--id-jag-server <name=server...>', 'the server here, by an audience, resource or app of Okta', pair)
+      .option('--id-jag-client <name=client...>', 'the MCP client as rules name it, by a client of Okta', pair),
   ).action(async (directory: string, { secretFile, apiTokenFile, apiToken: keeps, effect, ...given }: OktaOptions) => {
-    const { apiUrl, appId, pollSeconds, ...options } = given
+    const { apiUrl, appId, pollSeconds, idJag, idJagLife, idJagServer, idJagClient, ...options } = given
+    const minted = { lifeSeconds: idJagLife, servers: idJagServer, clients: idJagClient }
+    const isMinted = idJag || Object.values(minted).some((value) => value !== undefined)
     onceFromStdin(secretFile, apiTokenFile)
     const path = pathOf(directory, 'okta')
     const apiToken = apiTokenFile === undefined ? (keeps ? undefined : null) : secretFrom(apiTokenFile)
     const secret = secretFile === undefined ? await askIfNew(path) : rotatingSecretFrom(secretFile)
-    const body = { secret, apiUrl, apiToken, appId, pollSeconds, effects: effect }
+    const body = { secret, apiUrl, apiToken, appId, pollSeconds, idJag: isMinted ? minted : undefined, effects: effect }
     give(await session.api.put<Channel>(path, body), options)
   })
 
@@ -134,15 +146,17 @@ function setSsf(channel: Command, session: Session, give: Give): void {
       .option('--legacy', 'it speaks as before the final specifications')
       .addOption(subjectOption(['externalId', 'userName', 'email'], 'externalId'))
       .option('--subject-issuer <url...>', 'other issuers of the subjects that it names')
-      .option('--algorithm <alg...>', 'of its signatures [RS256 ES256 EdDSA]'),
+      .option('--tenant <id>', 'what the tenant of a complex subject must be [any is refused]')
+      .option('--algorithm <alg...>', 'of its signatures [RS256]'),
   ).action(async (directory: string, given: SsfOptions) => {
     const { pushAuthorizationFile, tokenFile } = given
     onceFromStdin(pushAuthorizationFile, tokenFile)
     const pushed = given.pushAuthorization ? undefined : null
     const shown = given.token ? undefined : null
-    const { issuer, audience, delivery, jwksUri, pollUrl, legacy, subject, algorithm, subjectIssuer, effect } = given
+    const { issuer, audience, delivery, jwksUri, pollUrl, legacy, tenant, subject } = given
+    const { algorithm, subjectIssuer, effect } = given
     const body = {
-      ...{ issuer, audience, delivery, jwksUri, pollUrl, legacy, subject },
+      ...{ issuer, audience, delivery, jwksUri, pollUrl, legacy, tenant, subject },
       ...{ algorithms: algorithm, subjectIssuers: subjectIssuer, effects: effect, stream: streamOf(given) },
       pushAuthorization: pushAuthorizationFile === undefined ? pushed : rotatingSecretFrom(pushAuthorizationFile),
       token: tokenFile === undefined ? shown : secretFrom(tokenFile),
@@ -179,6 +193,14 @@ function subjectOption(choices: readonly string[], otherwise: string): Option {
     '--subject <attribute>',
     `which attribute of a user the sub that it names is [${otherwise}]`,
   ).choices(choices)
+}
+
+/** `name=value`, the last `=` of it. */
+function pair(text: string, before: Names = {}): Names {
+  const [, name, value] = /^(.+)=([^=]+)$/.exec(text) ?? []
+  if (name === undefined || value === undefined)
+    throw new InvalidArgumentError('It must be like https://mcp.example=asana.')
+  return { ...before, [name]: value }
 }
 
 function effects(command: Command): Command {

@@ -67,6 +67,8 @@ const settings = [
   ['subjectIssuers', 'subjects of'],
   ['algorithms', 'algorithms'],
   ['legacy', 'legacy'],
+  ['tenant', 'tenant'],
+  ['idJag', 'ID-JAGs'],
   ['pollSeconds', 'read every'],
 ] as const
 
@@ -94,6 +96,7 @@ export function fieldsOf(channel: Channel, now: Date): Fields {
 function told(name: string, value: unknown): string | boolean | undefined {
   if (value === undefined || typeof value === 'boolean') return value
   if (Array.isArray(value)) return value.join(' ')
+  if (name === 'idJag') return `recorded as grants: ${JSON.stringify(value)}`
   return name === 'pollSeconds' ? `${value} s` : String(value)
 }
 
