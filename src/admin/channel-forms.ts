@@ -46,6 +46,8 @@ export async function givenSsf(
     throw wrong('pollUrl', 'is required of a channel that is polled, unless its stream is set up from here')
   if (delivery === 'push' && pollUrl !== undefined) throw wrong('pollUrl', 'is for a channel that is polled')
   if (delivery === 'poll' && pushAuthorization) throw wrong('pushAuthorization', 'is for a channel that is pushed')
+  if (stream !== undefined && pushAuthorization)
+    throw wrong('pushAuthorization', 'is made up by Tenure for a stream that it creates')
   const works = delivery === 'poll' || stream !== undefined
   if (token && !works) throw wrong('token', 'is for a channel that is polled, or whose stream is set up from here')
   if (pollUrl !== undefined) egress.checkConfiguredUrl(pollUrl, 'pollUrl')

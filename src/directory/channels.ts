@@ -193,11 +193,18 @@ export function createChannels({ db, sealer }: { db: Database; sealer: Sealer })
     /** Ends the turn and writes down what it came to, unless it has passed to somebody else. */
     endTurn,
 
-    /** Adds to what the channel remembers, or replaces it, as events come in. */
-    async noteState({ directoryId, kind }: ChannelName, heard: Readonly<Record<string, unknown>>): Promise<void> {
+    /**
+     * Adds to what the channel remembers, or replaces it, as events come in. In a turn: unless that has passed to somebody
+     * else, or the channel was set up anew, whose token must not be shown where the old one's stream was.
+     */
+    async noteState(
+      { directoryId, kind, lease }: ChannelName & { readonly lease?: string },
+      heard: Readonly<Record<string, unknown>>,
+    ): Promise<void> {
       await sql`
         update channel set state = state || ${JSON.stringify(heard)}::jsonb
-        where directory_id = ${directoryId} and kind = ${kind}`.execute(db)
+        where directory_id = ${directoryId} and kind = ${kind}
+          and ${lease === undefined ? sql`true` : sql`work_lease = ${lease}`}`.execute(db)
     },
 
     /** What its stream is to show, made by us; good from now on. */

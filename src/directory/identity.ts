@@ -6,6 +6,7 @@ import { isResourceId } from '../ids.ts'
 import type { Identifier } from '../lifecycle/signals.ts'
 import { isOf } from './by-key.ts'
 import { findSubject } from './find-subject.ts'
+import { isOktaId } from './okta-id.ts'
 
 /** What a sender calls somebody: its own id, which no other person is ever given. */
 export interface Pair {
@@ -61,6 +62,22 @@ export async function learn(
       ${links.map(({ userId }) => userId)}::uuid[]) as given (issuer, subject, user_id)
     order by issuer collate "C", subject collate "C"
     on conflict (directory_id, issuer, subject) do update set user_id = excluded.user_id, first_seen_at = clock_timestamp()`.execute(
+    trx,
+  )
+}
+
+/** For so long SCIM may be late to tell that a name has passed to somebody else. */
+const lateDays = 7
+
+/**
+ * What senders were heard to call whoever has the name of this user. `isSame`: it is the same person, whose name has
+ * passed to somebody else: what was learned lately may be what that one is called.
+ */
+export async function forgetLinks(trx: Transaction, userId: string, { isSame }: { isSame: boolean }): Promise<void> {
+  await sql`
+    delete from identity_link
+    where user_id = ${userId}::uuid
+      and ${isSame ? sql`first_seen_at > clock_timestamp() - make_interval(days => ${lateDays})` : sql`true`}`.execute(
     trx,
   )
 }
@@ -152,6 +169,7 @@ async function recognise(
     if (id.by === 'id') return id.value !== userId
     if (id.by === 'externalId') return externalId !== null && externalId !== id.value
     if (id.by !== 'subject') return false
+    if (externalId !== null && isOktaId(externalId) && isOktaId(id.value)) return externalId !== id.value
     const known = subjectsOf(id)
     return known.length > 0 && !known.includes(id.value)
   }

@@ -4,12 +4,12 @@ import type { SignalEffect } from '../db/tables.ts'
 import { StartOver, transaction } from '../db/transaction.ts'
 import { cuts, decide, holds, type Signal } from '../lifecycle/signals.ts'
 import { type ChannelName, sourceOf } from './channel-name.ts'
-import { learn, type Named, type Pair, resolveUser, waitingKnown } from './identity.ts'
+import { forgetLinks, learn, type Named, type Pair, resolveUser, waitingKnown } from './identity.ts'
 import { endWaiting, lockWaiting, type Outcome, type Recorded, readRecorded, record, settle } from './inbound-events.ts'
 import { lockUsers } from './locks.ts'
 import { createQuestions } from './questions.ts'
 import { readStanding } from './standing.ts'
-import { type Cause, touchUsers } from './state.ts'
+import { type Cause, touchUsers, voidMeanwhile } from './state.ts'
 import type { HintUser } from './users.ts'
 
 export type { ChannelName }
@@ -161,6 +161,8 @@ async function resolveAll(
     named.push({ signal, who })
   }
   await learn(trx, directoryId, learned)
+  for (const { signal, who } of named)
+    if (signal.isRecycled && typeof who === 'object') await forgetLinks(trx, who.userId, { isSame: true })
   return named
 }
 
@@ -203,7 +205,10 @@ async function apply(
     userId,
     isReceivedNow: waitedSince === undefined,
   }
-  if (effect === 'confirmed') return { ...outcome, eventId: lastCut }
+  if (effect === 'confirmed') {
+    if (standing.isHeld || !standing.isActive) await voidMeanwhile(trx, userId)
+    return { ...outcome, eventId: lastCut }
+  }
   if (effect === 'recorded') return { ...outcome, asks: signal.kind === 'enabled' && standing.isHeld }
 
   const hold = effect === 'cut' && holds(signal.kind)

@@ -73,6 +73,17 @@ export async function touchUsers(
   return events
 }
 
+/**
+ * Voids what was issued to somebody after the cut that left them nothing: a token that its server tells of late, an ID-JAG
+ * that is yet to be used. It counts once they are taken back. No epoch, since nothing is open. The caller holds the user's
+ * lock.
+ */
+export async function voidMeanwhile(trx: Transaction, userId: string): Promise<void> {
+  await sql`${prepared} update user_state set not_before = clock_timestamp() where user_id = ${userId}::uuid`.execute(
+    trx,
+  )
+}
+
 function raiseEpoch(cut: boolean): RawBuilder<unknown> {
   return cut ? sql`epoch = s.epoch + 1, not_before = clock_timestamp(),` : sql``
 }

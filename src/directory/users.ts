@@ -10,6 +10,7 @@ import type { Lane } from '../queue/catalog.ts'
 import { userResourceType } from '../schemas/user.ts'
 import { isAmong, isOf } from './by-key.ts'
 import { foldDocument } from './filter-sql.ts'
+import { forgetLinks } from './identity.ts'
 import {
   after,
   countOf,
@@ -219,7 +220,11 @@ export function createUsers({ db, hintUser }: { db: Database; hintUser: HintUser
       const current = await readUser(trx, directoryId, id)
       if (!current || keyOf(current.document) !== key) return undefined
       if (current.document.active !== false) throw new NotUnique('userName')
-      return changeLocked(trx, current, takeBack(current), cause, 'POST')
+      const change = takeBack(current)
+      // The name has passed to somebody else: what is told late of whoever had it must not reach them.
+      if (externalIdOf(change.document) !== externalIdOf(current.document))
+        await forgetLinks(trx, id, { isSame: false })
+      return changeLocked(trx, current, change, cause, 'POST')
     })
     if (taken?.lane) hintUser(taken.user.id, taken.lane, cause)
     return taken?.user
@@ -378,6 +383,7 @@ async function changeLocked(
       version = version + 1, last_modified = clock_timestamp()
     where id = ${current.id} and ${changed}
     returning version, last_modified`.execute(trx)
+  if (!isCalledAlike(document, current.document)) await forgetLinks(trx, current.id, { isSame: true })
   await touchUsers(trx, [current.id], { kind, cut, urgent: leaves, detail: { operation } }, cause)
   const user = rows[0]
     ? { ...current, document, version: rows[0].version, lastModified: rows[0].last_modified }
@@ -404,6 +410,11 @@ export async function endHold(trx: Transaction, userId: string, { isStated = fal
 async function isHeld(trx: Transaction, userId: string): Promise<boolean> {
   const { rows } = await sql`select 1 from user_state where user_id = ${userId} and hold_at is not null`.execute(trx)
   return rows.length > 0
+}
+
+/** By all that an event may find somebody by who is not named by an id. */
+function isCalledAlike(one: Document, other: Document): boolean {
+  return keyOf(one) === keyOf(other) && isDeepStrictEqual(one.emails, other.emails)
 }
 
 function keyOf(document: Document): string {

@@ -39,6 +39,8 @@ export interface Signal {
   readonly occurredAt?: Date
   /** Of one session, device or application of the user: too narrow to cut the person. */
   readonly isNarrow?: boolean
+  /** The name that it gives belongs to somebody else from now on (RISC 1.0 §2.6). */
+  readonly isRecycled?: boolean
   /** Ids only, for the record: a transaction, a stream. */
   readonly detail?: Readonly<Record<string, string>>
 }

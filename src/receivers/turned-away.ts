@@ -4,6 +4,7 @@ import type { ChannelKind } from '../db/tables.ts'
 import type { Channel, Channels, Config } from '../directory/channels.ts'
 import type { RefusalReason, Refusals } from '../directory/refusals.ts'
 import { NotFound, TenureError } from '../errors.ts'
+import { isStorable } from '../filter/lex.ts'
 import { bodyProblem, sendProblem } from '../http/problem.ts'
 
 /**
@@ -33,7 +34,8 @@ const channels = new WeakMap<Request, Channel>()
 /** What is not set up is not there, whether the directory is or not. @throws NotFound */
 export function findChannel(kind: ChannelKind, known: Pick<Channels, 'find'>): RequestHandler {
   return async (req, _res, next) => {
-    const channel = await known.find({ directoryId: String(req.params.directory), kind })
+    const directoryId = String(req.params.directory)
+    const channel = isStorable(directoryId) ? await known.find({ directoryId, kind }) : undefined
     if (!channel) throw new NotFound('There is no such event channel')
     req.facts.directoryId = channel.directoryId
     req.facts.channel = kind

@@ -168,6 +168,12 @@ describe('an event channel', () => {
       { ...ssf, delivery: 'poll', pollUrl: 'https://idp.example/poll', pushAuthorization: 'a'.repeat(16) },
       'pushAuthorization',
     ],
+    [
+      'a header of a stream that Tenure creates',
+      'ssf',
+      { ...ssf, stream: {}, token: 'some-token', pushAuthorization: 'a'.repeat(16) },
+      'pushAuthorization',
+    ],
     ['a token for nothing', 'ssf', { ...ssf, token: 'some-token' }, 'token'],
     [
       'keys over http',

@@ -165,8 +165,10 @@ describe('turns', () => {
     await channels.put(okta, { ...given, config: { apiUrl: 'https://a.example' } })
     const [turn] = await channels.takeTurns(1)
     await channels.put(okta, { ...given, config: { apiUrl: 'https://b.example' } })
+    await channels.noteState(turn!, { cursor: 'of a' })
     await channels.endTurn(turn!, { state: { cursor: 'of a' }, againMs: 3_600_000 })
-    expect(await channels.takeTurns(1)).toMatchObject([{ state: {}, config: { apiUrl: 'https://b.example' } }])
+    expect((await channels.get(okta)).state).toEqual({})
+    expect(await channels.takeTurns(1)).toMatchObject([{ config: { apiUrl: 'https://b.example' } }])
   })
 
   it('keep what was heard while they were under way', async () => {

@@ -194,20 +194,23 @@ describe('an event that comes again', () => {
     expect(await world.stateOf(id)).toMatchObject({ epoch: 1, held: true })
   })
 
-  it('meets itself the other way round without a deadlock, in whichever order the calls name people', async () => {
-    const people = await Promise.all(Array.from({ length: 6 }, () => world.hire()))
+  it('meets itself the other way round without a deadlock', async () => {
+    const people = [await world.hire(), await world.hire(), await world.hire()]
+    const call = people.map((id) => signal('sessions_revoked', byId(id)))
+    // Whoever goes on from here has written what comes before in its own order, and wants what the other has written.
+    await byHand.query('begin')
+    await byHand.query(
+      `insert into inbound_event (id, directory_id, channel_kind, dedupe_hash, type, kind, effect)
+       values ('inb_by_hand', 'acme', 'okta', sha256($1::text::bytea), 't', 'noted', 'recorded')`,
+      [call[1]!.dedupeKey],
+    )
     await world.locks.expectNoDeadlock(async () => {
-      for (let round = 0; round < 15; round++) {
-        const call = people.map((id) => signal('sessions_revoked', byId(id)))
-        await Promise.all([
-          world.intake.receive(okta, call),
-          world.another().receive(okta, call.toReversed()),
-          world.intake.receive(ssf, call.toReversed()),
-          world.another().receive(ssf, call),
-        ])
-      }
+      const calls = [world.intake.receive(okta, call), world.another().receive(okta, call.toReversed())]
+      await world.locks.waitUntilWaiting(2)
+      await byHand.query('rollback')
+      const effects = (await Promise.all(calls)).flat().map(({ effect }) => effect)
+      expect(effects.toSorted()).toEqual(['cut', 'cut', 'cut', 'duplicate', 'duplicate', 'duplicate'])
     })
-    expect((await world.events()).length).toBe(6 * 15 * 2)
   })
 
   it('is another event over another channel or of another directory', async () => {

@@ -325,6 +325,13 @@ describe('a malformed call', () => {
       status: 404,
     })
   })
+
+  it.each(['okta', 'ssf', 'global-token-revocation'])(
+    '%s is not in a directory that no database can name',
+    async (kind) => {
+      expect(await post(world.url(kind, '%00'), secret, envelope([]))).toMatchObject({ status: 404 })
+    },
+  )
 })
 
 describe('P37: what is written down of calls', () => {

@@ -218,7 +218,7 @@ describe('an Okta org that does not answer as it should', () => {
     expect(error).toMatch(words)
     expect(againMs).toBe(300_000)
     expect(await world.channel()).toMatchObject({ error, failingSince: expect.any(Date) })
-    world.okta.api.scope('okta.logs.read', 'okta.users.read')
+    world.okta.api.scope('okta.logs.read', 'okta.users.read', 'okta.apps.read')
     await world.setUpOkta({}, world.okta.api.accessToken)
     expect(await world.work()).not.toHaveProperty('error')
     expect(await world.channel()).toMatchObject({ error: null, failingSince: null })

@@ -88,6 +88,20 @@ describe('a hold, and what Okta says when it is asked (design §1)', () => {
     expect(await isToBeAsked(person)).toBe(false)
   })
 
+  it('stays for whom Okta has, active, and who has lost the app that provisions us', async () => {
+    const person = await suspended()
+    // SCIM is late: that the app is gone, only the hook has told.
+    await world.okta.withoutProvisioning(() => world.okta.unassign(person))
+    await world.okta.unsuspend(person)
+    await world.work()
+    expect(await world.standing(person)).toMatchObject({ epoch: 1, hold: 'okta' })
+    expect(await mayHave(person)).toBe(false)
+    expect(await isToBeAsked(person)).toBe(false)
+    await world.okta.withoutProvisioning(() => world.okta.assign(person))
+    await world.work()
+    expect(await world.standing(person)).toMatchObject({ epoch: 1, hold: null })
+  })
+
   it('stays for whom Okta no longer has', async () => {
     const person = await suspended()
     await world.okta.unsuspend(person)
@@ -142,7 +156,7 @@ describe('a hold, and what Okta says when it is asked (design §1)', () => {
   it('is asked about although the log may not be read, and each is said', async () => {
     const person = await suspended()
     await world.okta.unsuspend(person)
-    world.okta.api.scope('okta.users.read')
+    world.okta.api.scope('okta.users.read', 'okta.apps.read')
     expect(await world.work()).toMatchObject({ error: expect.stringContaining('okta.logs.read') })
     expect(await world.standing(person)).toMatchObject({ hold: null })
     world.okta.api.scope('okta.logs.read')
@@ -150,6 +164,10 @@ describe('a hold, and what Okta says when it is asked (design §1)', () => {
     await world.okta.unsuspend(other)
     expect(await world.work()).toMatchObject({ error: expect.stringContaining('okta.users.read') })
     world.okta.api.scope('okta.logs.read', 'okta.users.read')
+    await world.owner.query('update inbound_event set ask_due_at = now() where ask_due_at is not null')
+    expect(await world.work()).toMatchObject({ error: expect.stringContaining('okta.apps.read') })
+    expect(await world.standing(other)).toMatchObject({ hold: 'okta' })
+    world.okta.api.scope('okta.logs.read', 'okta.users.read', 'okta.apps.read')
   })
 
   it('is not asked about by an event about somebody who is not held', async () => {

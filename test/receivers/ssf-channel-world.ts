@@ -17,6 +17,7 @@ import type { Json } from '../support/clients.ts'
 import { type SsfTransmitter, startSsfTransmitter, type TransmitterOptions } from '../support/idps/ssf-transmitter.ts'
 import type { LogLine } from '../support/processes.ts'
 import { record } from '../support/secret-setup.ts'
+import { waitFor } from '../support/wait-for.ts'
 import { type ChannelWorld, type Person, startChannelWorld } from './world.ts'
 
 export const caep = 'https://schemas.openid.net/secevent/caep/event-type/'
@@ -60,9 +61,8 @@ export async function startSsfChannelWorld() {
     await world.owner.query(
       `update channel set work_due_at = now(), work_leased_until = null where kind = 'ssf' and work_due_at is not null`,
     )
-    const [turn] = await world.channels.takeTurns(1)
-    if (!turn) throw new Error('the channel has nothing to do')
-    return turn
+    // A row that an event is just being noted in is skipped: its turn comes a little later.
+    return waitFor(async () => (await world.channels.takeTurns(1))[0], { what: 'the channel to have its turn' })
   }
   function give(turn: Turn, over: Partial<ChannelWorkParts> = {}): Promise<TurnResult> {
     return ssfWork({ ...parts, ...over })(turn, () => world.channels.keepTurn(turn), new AbortController().signal)

@@ -90,6 +90,8 @@ describe('the stream of a channel that is pushed (SSF 1.0 §8.1)', () => {
   })
 
   it('is found again when the answer to its creation was lost', async () => {
+    transmitter = await world.transmitter({ mostStreams: 3 })
+    await world.connect(transmitter)
     transmitter.behave({ method: 'POST', path: /stream/, dropsAnswer: true, times: 1 })
     expect(await world.work()).toMatchObject({ error: expect.stringMatching(/^No answer from 127\.0\.0\.1/) })
     const secret = shownSecret()

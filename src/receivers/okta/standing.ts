@@ -2,6 +2,7 @@ import { sql } from 'kysely'
 import type { Database } from '../../db/pool.ts'
 import type { OktaConfig } from '../../directory/channel-config.ts'
 import type { Turn } from '../../directory/channels.ts'
+import { isOktaId } from '../../directory/okta-id.ts'
 import type { Question } from '../../directory/questions.ts'
 import { fold } from '../../fold.ts'
 import { isObject } from '../../trust/json-object.ts'
@@ -16,9 +17,12 @@ import { issuerOf } from './events.ts'
  */
 const active: ReadonlySet<unknown> = new Set(['ACTIVE', 'PASSWORD_EXPIRED', 'RECOVERY', 'LOCKED_OUT'])
 
+/** What an app's user is called who has the app no more. */
+const ended: ReadonlySet<unknown> = new Set(['DEPROVISIONED', 'INACTIVE', 'REVOKED', 'SUSPENDED', 'UNASSIGNED'])
+
 const perTake = 20
-/** What Okta makes for a user. */
-const isOktaId = /^00u\w{17}$/
+/** Then the log is read on: after an outage of the org there may be as many to ask about as it has people. */
+const longestMs = 20_000
 
 /**
  * Asks Okta about users of whom it said that they may work again while they are held here. The time is read before the
@@ -33,7 +37,8 @@ export function createAsking({ db, intake }: Pick<ChannelWorkParts, 'db' | 'inta
     keep: () => Promise<boolean>,
     signal: AbortSignal,
   ): Promise<string | undefined> {
-    while (!signal.aborted) {
+    const endsAt = performance.now() + longestMs
+    while (!signal.aborted && performance.now() < endsAt) {
       const questions = await intake.takeQuestions(turn, perTake)
       if (questions.length === 0) return undefined
       for (const question of questions) {
@@ -41,15 +46,33 @@ export function createAsking({ db, intake }: Pick<ChannelWorkParts, 'db' | 'inta
         const person = await readPerson(db, turn, question)
         if (person.oktaId === undefined) continue
         const askedAt = await intake.now()
-        const address = api.address(`/api/v1/users/${encodeURIComponent(person.oktaId)}`)
-        const answer = await api.get(address, 'okta.users.read', signal)
-        if (answer.kind === 'failed') return answer.reason
-        await intake.answer(turn, question, { isActive: isActive(answer, person), askedAt })
-        if (answer.kind === 'answered' && answer.restMs > 0) return undefined
+        const { isActive, restMs, reason } = await askOf({ ...person, oktaId: person.oktaId }, turn, api, signal)
+        if (reason !== undefined) return reason
+        await intake.answer(turn, question, { isActive, askedAt })
+        if (restMs > 0) return undefined
       }
     }
     return undefined
   }
+}
+
+/** Who has lost the app that provisions us has left, however well the account stands. */
+async function askOf(
+  person: Person & { oktaId: string },
+  { config }: Turn,
+  api: OktaApi,
+  signal: AbortSignal,
+): Promise<{ isActive: boolean; restMs: number; reason?: string }> {
+  const { appId } = config as OktaConfig
+  const user = encodeURIComponent(person.oktaId)
+  const account = await api.get(api.address(`/api/v1/users/${user}`), 'okta.users.read', signal)
+  if (account.kind === 'failed') return { isActive: false, restMs: 0, reason: account.reason }
+  if (appId === undefined || !isActive(account, person))
+    return { isActive: isActive(account, person), restMs: rest(account) }
+  const path = `/api/v1/apps/${encodeURIComponent(appId)}/users/${user}`
+  const membership = await api.get(api.address(path), 'okta.apps.read', signal)
+  if (membership.kind === 'failed') return { isActive: false, restMs: 0, reason: membership.reason }
+  return { isActive: hasApp(membership, person), restMs: rest(membership) }
 }
 
 interface Person {
@@ -72,7 +95,7 @@ async function readPerson(db: Database, turn: Turn, { userId, detail }: Question
       array(select jsonb_path_query(u.folded, '$.emails[*].value') #>> '{}') || u.user_name_key::text as names
     from scim_user u where u.id = ${userId}`.execute(db)
   const { externalId = null, linked, names = [] } = rows[0] ?? {}
-  if (externalId !== null && isOktaId.test(externalId)) return { oktaId: externalId, names: undefined }
+  if (externalId !== null && isOktaId(externalId)) return { oktaId: externalId, names: undefined }
   return { oktaId: linked ?? detail.user, names }
 }
 
@@ -83,4 +106,14 @@ function isActive(answer: OktaAnswer, { oktaId, names }: Person): boolean {
   if (names === undefined) return true
   const { login, email } = isObject(profile) ? profile : {}
   return [login, email].some((name) => typeof name === 'string' && names.includes(fold(name)))
+}
+
+function hasApp(answer: OktaAnswer, { oktaId }: Person): boolean {
+  return (
+    answer.kind === 'answered' && isObject(answer.body) && answer.body.id === oktaId && !ended.has(answer.body.status)
+  )
+}
+
+function rest(answer: OktaAnswer): number {
+  return answer.kind === 'answered' ? answer.restMs : 0
 }

@@ -15,6 +15,7 @@ interface EventType {
 const secevent = 'https://schemas.openid.net/secevent/'
 const scimEvent = 'urn:ietf:params:scim:event:'
 const noted: EventType = { kind: 'noted' }
+const recycled = `${secevent}risc/event-type/identifier-recycled`
 
 /** CAEP 1.0 §3, RISC 1.0 §2, and the OAuth types that Google sends. What is not here is noted. */
 const eventTypes: ReadonlyMap<string, EventType> = new Map(
@@ -93,6 +94,7 @@ export function signalsOf(set: VerifiedSet, settings: SubjectSettings & Pick<Ssf
       subject: identifiers,
       occurredAt: timeOf(event.claims.event_timestamp) ?? timeOf(set.toe) ?? set.issuedAt,
       isNarrow,
+      ...(event.type === recycled && { isRecycled: true }),
       detail: { jti: set.jti, ...(set.txn && { txn: set.txn }), ...(stream && { stream }) },
     }
   })

@@ -1,4 +1,5 @@
 import type { SsfConfig } from '../../directory/channel-config.ts'
+import { isStorable } from '../../filter/lex.ts'
 import type { Identifier } from '../../lifecycle/signals.ts'
 import { isObject, type Json } from '../../trust/json-object.ts'
 import { SetRefusal } from './refusal.ts'
@@ -20,6 +21,8 @@ export const nobody: Subject = { identifiers: [], isNarrow: false }
 
 /** No index row of Postgres takes more. */
 const longestBytes = 1_024
+/** Of one person, the surest: each is looked up. */
+const mostAliases = 20
 /** Members of a complex subject that leave all of the user: a group, a unit or a tenant only says where the user is. */
 const ofTheWhole = new Set(['user', 'tenant', 'org_unit', 'group'])
 const sureness: readonly Identifier['by'][] = ['subject', 'id', 'externalId', 'userName', 'email']
@@ -66,6 +69,7 @@ function readSimple(subject: Json, settings: SubjectSettings): Identifier[] {
   return identifiers
     .flatMap((each) => readOne(each, settings))
     .toSorted((a, b) => sureness.indexOf(a.by) - sureness.indexOf(b.by))
+    .slice(0, mostAliases)
 }
 
 function readOne(subject: Json, settings: SubjectSettings): Identifier[] {
@@ -130,7 +134,7 @@ function textOf(value: unknown): string {
 }
 
 function isText(value: unknown): value is string {
-  return typeof value === 'string' && value !== '' && Buffer.byteLength(value) <= longestBytes
+  return typeof value === 'string' && value !== '' && Buffer.byteLength(value) <= longestBytes && isStorable(value)
 }
 
 function malformed(): SetRefusal {

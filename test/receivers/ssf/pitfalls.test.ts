@@ -157,6 +157,18 @@ describe('pitfalls of a receiver of SETs (reference §8)', () => {
     expect(await standing(id)).toMatchObject({ epoch: 1 })
   })
 
+  it('P19: forgets what it has heard lately by an address that has passed to somebody else', async () => {
+    const { id, email } = await join()
+    const newcomer = bySub(`newcomer-${names}`)
+    const tell = async (claims: Record<string, unknown>) =>
+      expect(await push(acme.pushUrl, await world.transmitter.sign(claims))).toMatchObject({ status: 202 })
+    const aliases = { format: 'aliases', identifiers: [newcomer, byEmail(email)] }
+    await tell({ sub_id: aliases, events: { [`${caep}token-claims-change`]: { claims: {} } } })
+    await tell({ sub_id: byEmail(email), events: { [`${risc}identifier-recycled`]: {} } })
+    await tell({ sub_id: newcomer, events: { [disabled]: {} } })
+    expect(await standing(id)).toMatchObject({ epoch: 0, held: false })
+  })
+
   it('P8: takes any of the audiences that are configured', async () => {
     const moving = await world.directory('moving', { audience: ['https://new.example/streams/1', audience] })
     for (const aud of [audience, ['https://new.example/streams/1']])

@@ -97,6 +97,22 @@ describe('Subject Identifiers (RFC 9493, SSF 1.0 §3, RFC 9967 §2.1)', () => {
     expect(readSubject(subject, settings)).toEqual({ ...nobody, isNarrow: true })
   })
 
+  it('looks up no more than twenty aliases, the surest', () => {
+    const identifiers = [...Array.from({ length: 40 }, () => email), issSub]
+    const read = readSubject({ format: 'aliases', identifiers }, settings).identifiers
+    expect(read).toHaveLength(20)
+    expect(read[0]).toEqual(bySubject)
+  })
+
+  it.each(['acct:lee%00@acme.example', 'acct:lee%ED%A0%80@acme.example'])(
+    'refuses the name of an account that nothing can hold (%s)',
+    (uri) => {
+      expect(() => readSubject({ format: 'account', uri }, settings)).toThrow(
+        expect.objectContaining({ err: 'invalid_request', reason: 'subject' }),
+      )
+    },
+  )
+
   it.each([
     ['opaque', { format: 'opaque', id: 'other' }],
     ['uri', { format: 'uri', uri: 'https://other.example' }],

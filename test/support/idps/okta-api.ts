@@ -46,7 +46,7 @@ export interface OktaApi {
   /** Of the requests of a minute, so many are left, for everybody in the org. */
   limit(of: { limit: number; remaining: number; resetInSeconds: number }): void
   revokeTokens(): void
-  /** What tokens may do: `okta.logs.read`, `okta.users.read`. */
+  /** What tokens may do: `okta.logs.read`, `okta.users.read`, `okta.apps.read`. */
   scope(...scopes: readonly string[]): void
 }
 
@@ -54,7 +54,7 @@ export function createOktaApi(log: SystemLog, find: (idOrLogin: string) => OktaU
   const tokens = new Set([`SSWS 00${randomBytes(30).toString('base64url')}`, `Bearer ${opaqueJwt()}`])
   const [apiToken, accessToken] = [...tokens] as [string, string]
   const requests: string[] = []
-  let scopes: readonly string[] = ['okta.logs.read', 'okta.users.read']
+  let scopes: readonly string[] = ['okta.logs.read', 'okta.users.read', 'okta.apps.read']
   let fault: ApiFault = {}
   let left = 0
   let rate = { limit: 120, remaining: 120, resetAt: 0 }
@@ -100,6 +100,12 @@ export function createOktaApi(log: SystemLog, find: (idOrLogin: string) => OktaU
     const user = find(String(req.params.id))
     if (user) res.json(render(user))
     else refuse(res, 404, 'E0000007', `Not found: Resource not found: ${req.params.id} (User)`)
+  })
+
+  app.get('/api/v1/apps/:app/users/:id', needs('okta.apps.read'), (req, res) => {
+    const user = find(String(req.params.id))
+    if (user?.hasApp) res.json({ id: user.oktaId, scope: 'USER', status: 'PROVISIONED' })
+    else refuse(res, 404, 'E0000007', `Not found: Resource not found: ${req.params.id} (AppUser)`)
   })
 
   return {
