@@ -23,6 +23,7 @@ const alarm = z
       'channel_silent',
       'channel_failing',
       'channel_old_secret',
+      'channel_refusing',
       'event_ambiguous',
       'events_waiting',
     ]),

@@ -8,7 +8,13 @@ const waitingSeconds = 3_600
 
 /** As alarms.ts shows it. */
 interface ChannelAlarm {
-  readonly kind: 'channel_silent' | 'channel_failing' | 'channel_old_secret' | 'event_ambiguous' | 'events_waiting'
+  readonly kind:
+    | 'channel_silent'
+    | 'channel_failing'
+    | 'channel_refusing'
+    | 'channel_old_secret'
+    | 'event_ambiguous'
+    | 'events_waiting'
   readonly severity: 'critical' | 'warning'
   readonly subject: { readonly directory: string; readonly channel: string }
   readonly since: Date
@@ -26,7 +32,7 @@ interface Found {
 
 /** What is wrong with event channels now. */
 export async function readChannelAlarms(db: Database): Promise<ChannelAlarm[]> {
-  const found = await Promise.all([silent(db), failing(db), oldSecrets(db), ambiguous(db), waiting(db)])
+  const found = await Promise.all([silent(db), failing(db), refusing(db), oldSecrets(db), ambiguous(db), waiting(db)])
   return found.flat()
 }
 
@@ -62,6 +68,33 @@ async function failing(db: Database): Promise<ChannelAlarm[]> {
     since,
     count,
     message: `${channel} of ${directory} does not tell all that happens: ${detail}`,
+  }))
+}
+
+/**
+ * Whoever speaks is believed to be the sender, and all that was said since the last event was refused: a setting is wrong on
+ * one side. Wrong credentials do not count, which anybody can show.
+ */
+async function refusing(db: Database): Promise<ChannelAlarm[]> {
+  const rows = await read(
+    db,
+    sql`
+      select r.directory_id as directory, r.channel_kind as channel, min(r.first_at) as since, sum(r.count)::int as count,
+        string_agg(r.reason, ', ' order by r.reason) as detail
+      from channel_refusal r join directory d on d.id = r.directory_id and d.deleted_at is null
+      where r.reason <> 'credential' and r.last_at > clock_timestamp() - interval '1 day'
+        and r.last_at > coalesce((
+          select received_at from inbound_event e where e.directory_id = r.directory_id and e.channel_kind = r.channel_kind
+          order by received_at desc limit 1), '-infinity')
+      group by 1, 2`,
+  )
+  return rows.map(({ directory, channel, since, count, detail }) => ({
+    kind: 'channel_refusing',
+    severity: 'critical',
+    subject: { directory, channel },
+    since,
+    count,
+    message: `All that has come over ${channel} of ${directory} since its last event was refused (${detail}): its settings here and there differ`,
   }))
 }
 

@@ -2,7 +2,7 @@ import { sql } from 'kysely'
 import type { Database, Transaction } from '../db/pool.ts'
 import type { SignalEffect } from '../db/tables.ts'
 import { StartOver, transaction } from '../db/transaction.ts'
-import { cuts, decide, holds, type Signal } from '../lifecycle/signals.ts'
+import { cuts, decide, holds, type Signal, type Standing } from '../lifecycle/signals.ts'
 import { type ChannelName, sourceOf } from './channel-name.ts'
 import { forgetLinks, learn, type Named, type Pair, resolveUser, waitingKnown } from './identity.ts'
 import { endWaiting, lockWaiting, type Outcome, type Recorded, readRecorded, record, settle } from './inbound-events.ts'
@@ -227,7 +227,19 @@ async function apply(
     cause,
   )
   if (hold && occurredAt) await askAfterwards(trx, userId, occurredAt)
-  return { ...outcome, eventId: eventId!, cause }
+  return { ...outcome, eventId: eventId!, cause, asks: hold && isOldNews(occurredAt, standing) }
+}
+
+/** A statement of SCIM's may have been rendered so long before it was sent, and clocks differ. */
+const oldByMs = 5 * 60_000
+
+/** A catch-up may replay a leave that has been undone: whoever can be asked is. */
+function isOldNews(occurredAt: Date | undefined, { statedActiveAt }: Standing): boolean {
+  return (
+    occurredAt !== undefined &&
+    statedActiveAt !== undefined &&
+    occurredAt.getTime() + oldByMs < statedActiveAt.getTime()
+  )
 }
 
 /** An "enabled" that overtook this event on its way ended no hold, for there was none: now there is something to ask. */

@@ -18,16 +18,25 @@ export async function readStanding(trx: Transaction, userId: string): Promise<St
     isHeld: boolean
     statedActiveAt: Date | null
     lastCutOccurredAt: Date | null
+    lastLeaveOccurredAt: Date | null
     lastCut: string | null
     now: Date
   }>`${prepared}
     select u.active as "isActive", u.deleted_at is not null as "isDeleted", s.hold_at is not null as "isHeld",
-      s.stated_active_at as "statedActiveAt", cuts.latest as "lastCutOccurredAt", cuts.last as "lastCut", clock_timestamp() as now
+      s.stated_active_at as "statedActiveAt", past."lastCutOccurredAt", past."lastLeaveOccurredAt", past."lastCut", clock_timestamp() as now
     from user_state s join scim_user u on u.id = s.user_id
     cross join lateral (
-      select max(e.occurred_at) as latest, (array_agg(e.id order by e.seq desc))[1] as last
-      from lifecycle_event e where e.user_id = s.user_id and e.epoch is not null) cuts
+      select max(e.occurred_at) filter (where e.epoch is not null) as "lastCutOccurredAt",
+        max(e.occurred_at) filter (where e.kind in ('left', 'suspended')) as "lastLeaveOccurredAt",
+        (array_agg(e.id order by e.seq desc) filter (where e.epoch is not null))[1] as "lastCut"
+      from lifecycle_event e
+      where e.user_id = s.user_id and (e.epoch is not null or e.kind in ('left', 'suspended'))) past
     where s.user_id = ${userId}::uuid`.execute(trx)
-  const { statedActiveAt, lastCutOccurredAt, ...rest } = rows[0]!
-  return { ...rest, statedActiveAt: statedActiveAt ?? undefined, lastCutOccurredAt: lastCutOccurredAt ?? undefined }
+  const { statedActiveAt, lastCutOccurredAt, lastLeaveOccurredAt, ...rest } = rows[0]!
+  return {
+    ...rest,
+    statedActiveAt: statedActiveAt ?? undefined,
+    lastCutOccurredAt: lastCutOccurredAt ?? undefined,
+    lastLeaveOccurredAt: lastLeaveOccurredAt ?? undefined,
+  }
 }

@@ -54,6 +54,8 @@ export interface Standing {
   readonly statedActiveAt: Date | undefined
   /** The latest time of an event that cut, by its source's clock. */
   readonly lastCutOccurredAt: Date | undefined
+  /** Of those, and of what confirmed them, the latest that said left or suspended. */
+  readonly lastLeaveOccurredAt: Date | undefined
 }
 
 /**
@@ -65,18 +67,11 @@ export interface Standing {
 export type Effect = 'cut' | 'confirmed' | 'overtaken' | 'recorded'
 
 /**
- * By how much an event must precede SCIM's statement by its sender's clock to be old news, although it is received only
- * now: a catch-up after an outage replays a leave that has been undone. Generous, since a provider renders a statement
- * some time before it sends it, and clocks differ.
- */
-const overtakenByMs = 5 * 60_000
-
-/**
  * What a signal does to a user who stands like this. `receivedAt`: when it was taken, by the clock that dates the
  * statements of SCIM.
  *
  * Whoever holds nothing has had no grant since the cut, so nothing is left to be cut: three channels that tell of one
- * leave make one epoch.
+ * leave make one epoch. A leave that comes late, when it or a later one has been acted upon and undone, is old news.
  */
 export function decide(
   signal: Pick<Signal, 'kind' | 'isNarrow' | 'occurredAt'>,
@@ -85,8 +80,9 @@ export function decide(
 ): Effect {
   if (!cuts(signal)) return 'recorded'
   if (standing.isDeleted || standing.isHeld || !standing.isActive) return 'confirmed'
-  if (holds(signal.kind) && !isOvertaken(signal.occurredAt, standing, receivedAt)) return 'cut'
-  if (isCovered(signal.occurredAt, standing)) return 'confirmed'
+  if (holds(signal.kind) && covers(standing.lastLeaveOccurredAt, signal.occurredAt)) return 'confirmed'
+  if (holds(signal.kind) && !isOvertaken(standing, receivedAt)) return 'cut'
+  if (covers(standing.lastCutOccurredAt, signal.occurredAt)) return 'confirmed'
   return holds(signal.kind) ? 'overtaken' : 'cut'
 }
 
@@ -100,12 +96,11 @@ export function holds(kind: SignalKind): kind is 'left' | 'suspended' {
   return kind === 'left' || kind === 'suspended'
 }
 
-function isCovered(occurredAt: Date | undefined, { lastCutOccurredAt }: Standing): boolean {
-  return occurredAt !== undefined && lastCutOccurredAt !== undefined && lastCutOccurredAt >= occurredAt
+function covers(earlier: Date | undefined, occurredAt: Date | undefined): boolean {
+  return occurredAt !== undefined && earlier !== undefined && earlier >= occurredAt
 }
 
-function isOvertaken(occurredAt: Date | undefined, { statedActiveAt }: Standing, receivedAt: Date): boolean {
-  if (statedActiveAt === undefined) return false
-  if (statedActiveAt > receivedAt) return true
-  return occurredAt !== undefined && occurredAt.getTime() + overtakenByMs < statedActiveAt.getTime()
+/** By when it was received, not by its own time: what SCIM states may have been rendered long before it was sent. */
+function isOvertaken({ statedActiveAt }: Standing, receivedAt: Date): boolean {
+  return statedActiveAt !== undefined && statedActiveAt > receivedAt
 }

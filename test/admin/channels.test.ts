@@ -505,6 +505,22 @@ describe('alarms of channels', () => {
     if (rises) expect((await alarms())[0].message).toContain(`its stream is ${status}`)
   })
 
+  it('rise while all that comes is refused, for more than credentials that anybody can show', async () => {
+    await setUp()
+    const refuse = (reason: string) =>
+      owner.query(
+        `insert into channel_refusal (directory_id, channel_kind, reason, count) values ('acme', 'okta', $1, 2)`,
+        [reason],
+      )
+    await refuse('credential')
+    expect(await kinds()).toEqual([])
+    await refuse('audience')
+    expect(await alarms()).toMatchObject([{ kind: 'channel_refusing', severity: 'critical', subject: about, count: 2 }])
+    expect((await alarms())[0].message).toContain('(audience)')
+    await intake.receive(okta, [signal('noted', [])])
+    expect(await kinds()).toEqual([])
+  })
+
   it('rise for events that name several people, for a week', async () => {
     await setUp()
     for (const userName of ['One@acme.example', 'two@acme.example'])

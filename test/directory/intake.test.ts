@@ -340,13 +340,18 @@ describe('a hold', () => {
     expect(await world.stateOf(id)).toMatchObject({ held: false, epoch: 1 })
   })
 
-  it('is not begun by a late leave that SCIM never told of: what was issued before is cut all the same (P21)', async () => {
+  it('begins for a late leave that SCIM never told of, and is a reason to ask', async () => {
     const id = await world.hire()
-    const [late] = await world.intake.receive(okta, [signal('left', byId(id), { occurredAt: minutesAgo(6) })])
-    expect(late!.effect).toBe('overtaken')
-    expect(await world.stateOf(id)).toMatchObject({ held: false, epoch: 1, kinds: ['joined', 'sessions_revoked'] })
-    const [young] = await world.intake.receive(okta, [signal('left', byId(id), { occurredAt: minutesAgo(4) })])
-    expect(young!.effect).toBe('cut')
+    const [late] = await world.intake.receive(okta, [signal('left', byId(id), { occurredAt: minutesAgo(600) })])
+    expect(late!.effect).toBe('cut')
+    expect(await world.stateOf(id)).toMatchObject({ held: true, epoch: 1 })
+    expect(await world.intake.takeQuestions(okta, 10)).toMatchObject([{ userId: id }])
+  })
+
+  it('begins for a leave before a cut that was none', async () => {
+    const id = await world.hire()
+    await world.intake.receive(okta, [signal('sessions_revoked', byId(id))])
+    await world.intake.receive(okta, [signal('left', byId(id), { occurredAt: minutesAgo(1) })])
     expect(await world.stateOf(id)).toMatchObject({ held: true, epoch: 2 })
   })
 

@@ -20,6 +20,7 @@ const standing: Standing = {
   isHeld: false,
   statedActiveAt: undefined,
   lastCutOccurredAt: undefined,
+  lastLeaveOccurredAt: undefined,
 }
 
 const kinds: readonly SignalKind[] = ['left', 'suspended', 'sessions_revoked', 'enabled', 'changed', 'noted']
@@ -79,28 +80,39 @@ describe('what a signal does', () => {
     ['left, received before SCIM stated active', { kind: 'left' }, { statedActiveAt: at(1) }, 'overtaken'],
     ['left, received after SCIM stated active', { kind: 'left' }, { statedActiveAt: at(-1) }, 'cut'],
     [
-      'left, received after and occurred 4 minutes before SCIM stated active',
-      { kind: 'left', occurredAt: at(-5) },
+      'left, received after SCIM stated active, however long before that it occurred',
+      { kind: 'left', occurredAt: at(-700) },
       { statedActiveAt: at(-1) },
       'cut',
     ],
     [
-      'left, received after and occurred 6 minutes before SCIM stated active (P21)',
+      'left, of a leave that was acted upon and undone (P21)',
       { kind: 'left', occurredAt: at(-7) },
-      { statedActiveAt: at(-1) },
-      'overtaken',
+      { statedActiveAt: at(-1), lastCutOccurredAt: at(-6), lastLeaveOccurredAt: at(-6) },
+      'confirmed',
     ],
-    ['suspended, the same', { kind: 'suspended', occurredAt: at(-7) }, { statedActiveAt: at(-1) }, 'overtaken'],
     [
-      'left, overtaken, and a later cut has taken all that it could (P21)',
+      'left, of one later than that',
+      { kind: 'suspended', occurredAt: at(-5) },
+      { statedActiveAt: at(-1), lastCutOccurredAt: at(-6), lastLeaveOccurredAt: at(-6) },
+      'cut',
+    ],
+    [
+      'left, before a cut that was no leave',
       { kind: 'left', occurredAt: at(-7) },
-      { statedActiveAt: at(-1), lastCutOccurredAt: at(-6) },
+      { lastCutOccurredAt: at(-6) },
+      'cut',
+    ],
+    [
+      'left, overtaken, and a later cut has taken all that it could',
+      { kind: 'left', occurredAt: at(-7) },
+      { statedActiveAt: at(1), lastCutOccurredAt: at(-6) },
       'confirmed',
     ],
     [
       'left, overtaken, and the last cut was before it',
       { kind: 'left', occurredAt: at(-7) },
-      { statedActiveAt: at(-1), lastCutOccurredAt: at(-8) },
+      { statedActiveAt: at(1), lastCutOccurredAt: at(-8) },
       'overtaken',
     ],
   ])('%s', (_what, signal, given, effect) => {
@@ -127,6 +139,7 @@ const anyStanding: fc.Arbitrary<Standing> = fc.record({
   isHeld: fc.boolean(),
   statedActiveAt: time,
   lastCutOccurredAt: time,
+  lastLeaveOccurredAt: time,
 })
 
 /** How somebody stands whom the intake has treated like this. */
@@ -186,12 +199,13 @@ describe('any sequence of signals', () => {
     )
   })
 
-  it('says "confirmed" of somebody who has access only when a cut covers the time of the event', () => {
+  it('says "confirmed" of somebody who has access only when a cut or a leave covers the time of the event', () => {
     fc.assert(
       fc.property(anyStanding, signal, minute, (given, said, receivedAt) => {
         const open = { ...given, isHeld: false, isDeleted: false, isActive: true }
         if (decide(said, open, at(receivedAt)) !== 'confirmed') return
-        expect(said.occurredAt!.getTime()).toBeLessThanOrEqual(open.lastCutOccurredAt!.getTime())
+        const latest = Math.max(open.lastCutOccurredAt?.getTime() ?? 0, open.lastLeaveOccurredAt?.getTime() ?? 0)
+        expect(said.occurredAt!.getTime()).toBeLessThanOrEqual(latest)
       }),
     )
   })

@@ -81,7 +81,7 @@ async function revoke(
     kind: 'sessions_revoked',
     subject: [subject],
     occurredAt: issuedAt,
-    detail: { client: client.slice(0, 128), call },
+    detail: { client: client.slice(0, 128).toWellFormed(), call },
   } as const
   const [received] = await intake.receive({ directoryId, kind }, [signal], { waits: false })
   if (received!.effect !== 'duplicate') return received!.effect
